@@ -211,7 +211,7 @@ func (d *decoder) list(n *node, path string, v reflect.Value) {
 func (d *decoder) scalarText(n *node, path, want string) (string, bool) {
 	switch n.kind {
 	case scalar:
-		return n.text, true
+		return n.text, !n.bad
 	case null:
 		d.r.fault(n, "leave the key out for the default", "%s has no value", shown(path))
 	default:
@@ -319,6 +319,9 @@ func (b *Bastions) decodeTree(d *decoder, n *node, path string) {
 		at := path + "[" + strconv.Itoa(i) + "]"
 		d.places.values[at] = item
 		if item.kind == scalar {
+			if item.bad {
+				continue
+			}
 			one = d.jump(item, at)
 		} else {
 			d.mapping(item, at, reflect.ValueOf(&one).Elem())
@@ -456,6 +459,9 @@ func shown(path string) string {
 		return strings.TrimPrefix(path[i+1:], ".")
 	}
 	if i := strings.LastIndexByte(path, '['); i >= 0 {
+		if path[:i] == "hosts" {
+			return "a host"
+		}
 		return "an entry of " + path[:i]
 	}
 	return path

@@ -54,6 +54,7 @@ func (e *expander) text(n *node) string {
 		rest = rest[i:]
 		end := strings.IndexByte(rest, '}')
 		if end < 0 {
+			n.bad = true
 			e.r.fault(n.find(rest), "write $${ for a plain ${", "${ without its }")
 			out.WriteString(rest)
 			return out.String()
@@ -67,6 +68,7 @@ func (e *expander) text(n *node) string {
 func (e *expander) variable(n *node, ref string) string {
 	name, fallback, hasFallback := strings.Cut(ref[2:len(ref)-1], ":-")
 	if !e.name.MatchString(name) {
+		n.bad = true
 		e.r.fault(n.find(ref), "write $${ for a plain ${", "%q is not the name of an environment variable", name)
 		return ref
 	}
@@ -77,6 +79,7 @@ func (e *expander) variable(n *node, ref string) string {
 	case hasFallback:
 		return fallback
 	}
+	n.bad = true
 	e.r.fault(n.find(ref), "set it, or give a default: ${"+name+":-value}", "environment variable %s is not set", name)
 	return ref
 }

@@ -128,7 +128,7 @@ func (s *resolver) server(i int) Server {
 // defaults are the settings that hold where the file says nothing.
 func defaults(c Connection) Settings {
 	remote := c == ConnectSSH
-	yes, daemonUser, manager := true, "zookeeper", ManagerAuto
+	daemonUser, manager := "zookeeper", ManagerAuto
 	if !remote {
 		daemonUser, manager = "", ManagerBuiltin
 	}
@@ -148,7 +148,7 @@ func defaults(c Connection) Settings {
 			// The words that zkctl status and zkctl 4lw need; none of them changes anything.
 			{"4lw.commands.whitelist", "srvr, stat, mntr, ruok, conf, isro, envi, cons, dirs, wchs, dump"},
 		},
-		Purge: Purge{Enabled: &yes, Keep: 3, Schedule: "daily", RandomDelay: Duration(10 * time.Minute)},
+		Purge: Purge{Enabled: &remote, Keep: 3, Schedule: "daily", RandomDelay: Duration(10 * time.Minute)},
 	}
 }
 
@@ -282,12 +282,19 @@ func (s *resolver) placeholders(at *node, text string, server Server) string {
 	return out
 }
 
-// serviceName fills in the name of the unit, which becomes a file name.
+// serviceName fills in the name of the unit, which becomes a file name. A host called after its address, such
+// as fd00::1, may bring letters that have no place there; they become '-'.
 func (s *resolver) serviceName(i int, server Server) string {
 	at := s.at(i, "service.name")
+	server.Name = strings.Map(func(c rune) rune {
+		if c < 0x80 && isAlnum(byte(c)) || strings.ContainsRune("._-", c) {
+			return c
+		}
+		return '-'
+	}, server.Name)
 	name := strings.TrimSuffix(s.placeholders(at, server.Service.Name, server), ".service")
-	for _, c := range []byte(name) {
-		if !isAlnum(c) && !strings.ContainsRune("._-", rune(c)) {
+	for _, c := range name {
+		if c >= 0x80 || !isAlnum(byte(c)) && !strings.ContainsRune("._-", c) {
 			s.r.fault(at, "", "service.name %q: only letters, digits, '.', '_' and '-'", name)
 			break
 		}

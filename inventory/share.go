@@ -98,58 +98,118 @@ func (s *resolver) installedIDs(servers []Server, installed map[string]int, owne
 	}
 }
 
-// claim is something that two servers cannot both have, such as a port on a machine.
+// claim is something that two servers of a machine cannot both have: a port, a folder, a unit's name.
 type claim struct {
-	what string // the key that sets it
-	at   *node
-	i    int // the server
+	key, value string // such as ports.client and 2181
+	at         *node
+	i          int // the server
 }
 
-// shared refuses ports, folders and unit names that two servers of one machine both claim.
+func (c claim) String() string { return c.key + " " + c.value }
+
+// claims remembers who has what, and which two servers want the same.
+type claims struct {
+	s         *resolver
+	servers   []Server
+	taken     map[string]claim
+	clashes   map[clash][]string // what two servers clash over, at one place
+	clashList []clash
+}
+
+// clash is two servers and the place in the file to tell it at.
+type clash struct {
+	first, second int
+	at            *node
+}
+
+// shared refuses what two servers of one machine both claim.
 func (s *resolver) shared(servers []Server) {
-	ports := newClaims[portKey](s, servers)
-	names := newClaims[string](s, servers)
+	c := &claims{s: s, servers: servers, taken: make(map[string]claim), clashes: make(map[clash][]string)}
 	for i, server := range servers {
 		if server.Address == "" {
 			continue
 		}
-		s.claimPorts(ports, i, server)
-		names.take(server.Machine()+"\x00unit "+server.Service.Name, claim{"service.name " + server.Service.Name, s.at(i, "service.name"), i},
-			"write {name} in it")
-		s.claimDirs(names, i, server)
+		c.ports(i, server)
+		c.folders(i, server)
+		c.take("unit "+server.Service.Name, claim{"service.name", server.Service.Name, s.at(i, "service.name"), i})
 		s.loopback(i, servers)
 	}
+	c.tell()
 }
 
-// portKey is a port on one address of a machine.
-type portKey struct {
-	machine, address string
-	port             int
-}
-
-func (s *resolver) claimPorts(ports *claims[portKey], i int, server Server) {
+// ports claims the server's ports at its address.
+func (c *claims) ports(i int, server Server) {
+	address := "port " + strings.ToLower(server.Address) + " "
 	for _, p := range []struct {
 		key  string
 		port int
-	}{{"client", server.Ports.Client}, {"quorum", server.Ports.Quorum}, {"election", server.Ports.Election}} {
-		ports.take(portKey{server.Machine(), strings.ToLower(server.Address), p.port},
-			claim{"ports." + p.key + " " + strconv.Itoa(p.port), s.at(i, "ports."+p.key), i}, "")
+	}{
+		{"ports.client", server.Ports.Client},
+		{"ports.quorum", server.Ports.Quorum},
+		{"ports.election", server.Ports.Election},
+	} {
+		text := strconv.Itoa(p.port)
+		c.take(address+text, claim{p.key, text, c.s.at(i, p.key), i})
 	}
 	for _, key := range []string{"secureClientPort", "admin.serverPort", "metricsProvider.httpPort"} {
-		text, _ := server.Config.Get(key)
-		if port, err := strconv.Atoi(text); err == nil {
-			ports.take(portKey{server.Machine(), strings.ToLower(server.Address), port}, claim{key + " " + text, s.at(i, "config."+key), i}, "")
+		if text, set := server.Config.Get(key); set && text != "0" {
+			c.take(address+text, claim{"config." + key, text, c.s.at(i, "config."+key), i})
 		}
 	}
 }
 
-func (s *resolver) claimDirs(names *claims[string], i int, server Server) {
+// folders claims the server's folders. Those of one server may be the same.
+func (c *claims) folders(i int, server Server) {
 	p := server.Paths
 	for _, d := range []struct{ key, dir string }{
 		{"confDir", p.ConfDir}, {"dataDir", p.DataDir}, {"dataLogDir", p.DataLogDir}, {"logDir", p.LogDir},
 	} {
-		names.take(server.Machine()+"\x00"+d.dir, claim{"paths." + d.key + " " + d.dir, s.at(i, "paths."+d.key, "paths.baseDir"), i},
-			"write {name} in it, such as "+d.dir+"/{name}")
+		if strings.HasPrefix(d.dir, "/") {
+			c.take("folder "+d.dir, claim{"paths." + d.key, d.dir, c.s.at(i, "paths."+d.key, "paths.baseDir"), i})
+		}
+	}
+}
+
+// take notes a claim to thing, or that somebody has it already.
+func (c *claims) take(thing string, by claim) {
+	key := c.servers[by.i].Machine() + " " + thing
+	first, taken := c.taken[key]
+	if !taken {
+		c.taken[key] = by
+		return
+	}
+	if first.i == by.i && strings.HasPrefix(thing, "folder ") {
+		return
+	}
+	at := by.at
+	if entry := c.s.inv.places.at(hostPath(by.i)); at == entry && first.i == by.i {
+		at = first.at // the one that the file sets, not the default
+	}
+	what := by.String()
+	if first.key != by.key {
+		what = first.String() + " and " + what
+	}
+	k := clash{first.i, by.i, at}
+	if len(c.clashes[k]) == 0 {
+		c.clashList = append(c.clashList, k)
+	}
+	c.clashes[k] = append(c.clashes[k], what)
+}
+
+// tell reports the clashes, one fault for each place and pair of servers.
+func (c *claims) tell() {
+	for _, k := range c.clashList {
+		first, second := c.servers[k.first], c.servers[k.second]
+		what := strings.Join(c.clashes[k], ", ")
+		if k.first == k.second {
+			c.s.r.fault(k.at, "give each a port of its own", "%s uses one port twice: %s", second.Name, what)
+			continue
+		}
+		hint := "give each its own"
+		if strings.Contains(what, "paths.") {
+			hint = "give each its own; {name} in a path is the host's name"
+		}
+		c.s.r.fault(k.at, hint, "%s and %s are on one machine (%s) and both have %s", first.Name, second.Name, second.Machine(), what)
 	}
 }
 
@@ -163,33 +223,5 @@ func (s *resolver) loopback(i int, servers []Server) {
 			s.r.warn(s.inv.places.at(hostPath(i)+".address"), "give the address the others see", "%s is not reachable from %s", servers[i].Address, other.Name)
 			return
 		}
-	}
-}
-
-// claims remembers who has what.
-type claims[K comparable] struct {
-	s       *resolver
-	servers []Server
-	taken   map[K]claim
-}
-
-func newClaims[K comparable](s *resolver, servers []Server) *claims[K] {
-	return &claims[K]{s: s, servers: servers, taken: make(map[K]claim)}
-}
-
-// take notes a claim, or tells who has the thing already. One server may use a folder twice, but not a port.
-func (c *claims[K]) take(key K, by claim, hint string) {
-	first, taken := c.taken[key]
-	if !taken {
-		c.taken[key] = by
-		return
-	}
-	me, other := c.servers[by.i].Name, c.servers[first.i].Name
-	_, isPort := any(key).(portKey)
-	switch {
-	case first.i != by.i:
-		c.s.r.fault(by.at, hint, "%s and %s share %s, but %s of one is %s of the other", other, me, c.servers[by.i].Machine(), first.what, by.what)
-	case isPort:
-		c.s.r.fault(by.at, "", "%s uses one port twice: %s and %s", me, first.what, by.what)
 	}
 }

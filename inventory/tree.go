@@ -30,6 +30,7 @@ const (
 // node is a YAML value that knows where it stands.
 type node struct {
 	kind  kind
+	bad   bool   // what is wrong with it is told already
 	text  string // of a scalar, after quotes, escapes and variables
 	pairs []pair // of a mapping, in order
 	items []*node
@@ -133,8 +134,25 @@ func (d *document) syntaxSpot(err error) *node {
 		line, _ = strconv.Atoi(m[1])
 	}
 	line = min(max(line, 1), len(d.lines))
+	if strings.Contains(err.Error(), "tab character") {
+		line = d.tabbed(line)
+	}
 	text := d.lines[line-1]
+	if strings.HasPrefix(text, "\t") {
+		return d.at(line, 1)
+	}
 	return d.at(line, len(text)-len(strings.TrimLeft(text, " \t"))+1)
+}
+
+// tabbed is the first line from line on that is indented with a tab, or line itself.
+func (d *document) tabbed(line int) int {
+	for i := line; i <= len(d.lines); i++ {
+		text := d.lines[i-1]
+		if strings.Contains(text[:len(text)-len(strings.TrimLeft(text, " \t"))], "\t") {
+			return i
+		}
+	}
+	return line
 }
 
 // syntaxMessage is a YAML error without the parts that the position already tells.

@@ -187,7 +187,8 @@ type Service struct {
 
 // Purge says when old snapshots and transaction logs are deleted.
 type Purge struct {
-	// Enabled is false to let files pile up, or to leave purging to autopurge.* keys. Default: true.
+	// Enabled is false to let files pile up, or to leave purging to autopurge.* keys under config.
+	// Default: true, or false with connection: local.
 	Enabled *bool `yaml:"enabled,omitempty"`
 
 	// Keep is how many valid snapshots stay, with the log that goes with them; at least 3. Default: 3.
