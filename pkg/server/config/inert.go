@@ -1,0 +1,98 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// inert is a group of Apache's keys that change nothing here, and why. A name
+// that ends in a dot stands for all names that start with it.
+type inert struct {
+	reason string
+	names  []string
+}
+
+func inertKeys() []inert {
+	return []inert{
+		{"it tunes threads, buffers or caches of the Java server, which this one does not have", []string{
+			"nio.", "netty.", "serverCnxnFactory", "commitProcessor.", "watchManagerName", "watcherCleanThreadsNum",
+			"watcherCleanThreshold", "watcherCleanIntervalInSeconds", "maxInProcessingDeadWatchers", "bitHashCacheSize",
+			"maxResponseCacheSize", "maxGetChildrenResponseCacheSize", "intBufferStartingSizeBytes", "jvm.pause.",
+			"quorum.cnxn.threads.size", "learner.asyncSending", "learner.closeSocketAsync", "leader.closeSocketAsync",
+			"leader.ackLoggingFrequency", "follower.skipLearnerRequestToNextProcessor", "messageTracker.",
+			"forward_learner_requests_to_commit_processor_disabled", "request_throttler.shutdownTimeout",
+			"metricsProvider.", "leaderConnectDelayDuringRetryMs", "learner.", "enableEagerACLCheck",
+			"follower.nodelay", "leader.nodelay", "fips-mode", "jute.maxbuffer.extrasize", "quorumCnxnTimeoutMs",
+		}},
+		{"syncs are grouped by what waits while the last one runs, without a timer", []string{
+			"flushDelay", "maxWriteQueuePollTime", "maxBatchSize",
+		}},
+		{"transactions a learner missed come from memory, or it gets a snapshot", []string{"snapshotSizeFactor"}},
+		{"synchronisations of learners are not limited in number", []string{
+			"leader.maxConcurrentSnapSyncs", "leader.maxConcurrentSnapshots", "leader.maxConcurrentDiffSyncs",
+		}},
+		{"snapshots are written without compression; compressed ones are read", []string{"snapshot.compression.method"}},
+		{"this server does not throttle by that rule", []string{
+			"connection_throttle_", "connectionMaxTokens", "connectionTokenFillTime", "connectionTokenFillCount",
+			"connectionFreezeTime", "connectionDropIncrease", "connectionDropDecrease", "connectionDecreaseRatio",
+			"request_throttle_", "request_stale_", "throttled_op_wait_time",
+		}},
+		{"membership changes while running are not offered; change the list and restart one server after the other", []string{"reconfigEnabled"}},
+		{"observers connect to the leader", []string{"observerMasterPort", "observerMaster.", "observer.reconnectDelayMs"}},
+		{"the leader waits for epochs as long as initLimit allows", []string{"leader.maxTimeToWaitForEpoch"}},
+		{"an oracle for two servers is not offered", []string{"oraclePath"}},
+		{"the reachability of several addresses is found by dialling them", []string{
+			"multiAddress.reachabilityCheckEnabled", "multiAddress.reachabilityCheckTimeoutMs",
+		}},
+		{"an audit log is not offered", []string{"audit."}},
+		{"znodes written by 3.5.3 with a TTL keep their owner as it is", []string{"emulate353TTLNodes"}},
+		{"of authentication this server offers world, ip and digest", []string{
+			"authProvider.", "X509AuthenticationProvider.", "IPAuthenticationProvider.", "superUser", "superUser.",
+			"ssl.authProvider", "allowSaslFailedClients", "letAnySaslUserDoX", "sasl.", "kerberos.", "ensembleAuthName",
+			"quorum.auth.", "sessionRequireClientSASLAuth", "enforce.auth.",
+		}},
+		{"TLS is not offered", []string{
+			"ssl.", "sslQuorum", "portUnification", "sslQuorumReloadCertFiles", "secureClientPort",
+			"secureClientPortAddress", "client.portUnification", "client.certReload",
+			"admin.portUnification", "admin.forceHttps", "admin.needClientAuth",
+		}},
+		{"the AdminServer speaks HTTP/1.1 and does not hand out or take snapshots", []string{
+			"admin.httpVersion", "admin.rateLimiterIntervalInMS", "admin.snapshot.", "admin.restore.",
+		}},
+	}
+}
+
+// withoutEffect says why a key of Apache's changes nothing here; "" for other keys.
+func withoutEffect(key string) string {
+	for _, group := range inertKeys() {
+		matches := func(name string) bool {
+			open := strings.HasSuffix(name, ".") || strings.HasSuffix(name, "_")
+			return key == name || open && strings.HasPrefix(key, name)
+		}
+		if slices.ContainsFunc(group.names, matches) {
+			return group.reason
+		}
+	}
+	return ""
+}
+
+// inertNames are candidates for "did you mean".
+func inertNames() []string {
+	var names []string
+	for _, group := range inertKeys() {
+		names = append(names, group.names...)
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, ".") || strings.HasSuffix(n, "_") })
+}
+
+// protects tells whether a key turns a protection on that is not offered here.
+func protects(p Property) bool {
+	switch p.Key {
+	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
+		"sessionRequireClientSASLAuth", "enforce.auth.enabled", "admin.forceHttps":
+		return strings.EqualFold(p.Value, "true")
+	case "ensembleAuthName":
+		return p.Value != ""
+	}
+	return false
+}
