@@ -41,7 +41,8 @@ func (l link) back() link { return link{l.to, l.from} }
 // force. A fault is a filter on the sender's switch port that redirects frames
 // for the receiver: into a sink, or into a relay. Safe for concurrent use.
 type network struct {
-	sw *netns
+	sw    *netns
+	nodes int // hosts and the controller
 
 	mu        sync.Mutex
 	ports     map[int]bool    // plugged into the switch
@@ -50,12 +51,12 @@ type network struct {
 	relays    map[link]*relay // both directions of a pair share one
 }
 
-func newNetwork(ctx context.Context) (*network, error) {
+func newNetwork(ctx context.Context, nodes int) (*network, error) {
 	sw, err := newNetns()
 	if err != nil {
 		return nil, err
 	}
-	n := &network{sw: sw, ports: map[int]bool{}, unplugged: map[int]bool{}, cuts: map[link]bool{}, relays: map[link]*relay{}}
+	n := &network{sw: sw, nodes: nodes, ports: map[int]bool{}, unplugged: map[int]bool{}, cuts: map[link]bool{}, relays: map[link]*relay{}}
 	err = sw.do(func() error { // a switch has no address
 		for _, which := range []string{"all", "default"} {
 			err := os.WriteFile("/proc/sys/net/ipv6/conf/"+which+"/disable_ipv6", []byte("1"), 0o644)
@@ -90,8 +91,7 @@ func (n *network) plug(ctx context.Context, index int, ns *netns) error {
 		fmt.Sprintf("link set %s master br0", port)); err != nil {
 		return err
 	}
-	if err := ns.batch(ctx, "ip", "link set lo up",
-		fmt.Sprintf("addr add %s/%d dev eth0", address(index), prefixBits), "link set eth0 up"); err != nil {
+	if err := ns.batch(ctx, "ip", n.nodeLines(index)...); err != nil {
 		return err
 	}
 	if err := n.sw.batch(ctx, "tc", fmt.Sprintf("qdisc add dev %s ingress", port)); err != nil {
@@ -116,6 +116,24 @@ func (n *network) plug(ctx context.Context, index int, ns *netns) error {
 		return nil
 	}
 	return n.sw.batch(ctx, "ip", fmt.Sprintf("link set %s up", port))
+}
+
+// nodeLines configure a node's interface. It knows its neighbours for good: with
+// ARP, a cut in one direction would become one in both as soon as an answer is
+// missing.
+func (n *network) nodeLines(index int) []string {
+	lines := []string{
+		"link set lo up",
+		fmt.Sprintf("addr add %s/%d dev eth0", address(index), prefixBits),
+		"link set eth0 up",
+	}
+	for other := range n.nodes {
+		if other != index {
+			lines = append(lines, fmt.Sprintf("neigh replace %s lladdr %s dev eth0 nud permanent",
+				address(other), hardwareAddr(other)))
+		}
+	}
+	return lines
 }
 
 // unplugForGood removes a node's port; its namespace ends with its processes.

@@ -133,7 +133,7 @@ func (tb *Testbed) make(ctx context.Context) (err error) {
 	if err := os.WriteFile(tb.path(markerFile), []byte(tb.record.ID), 0o644); err != nil {
 		return err
 	}
-	if tb.net, err = newNetwork(ctx); err != nil {
+	if tb.net, err = newNetwork(ctx, tb.opts.Hosts+1); err != nil {
 		return err
 	}
 	if err := tb.makeController(ctx); err != nil {
@@ -281,8 +281,7 @@ func (tb *Testbed) Cut(ctx context.Context, a, b string) error {
 }
 
 // CutOneWay drops every frame from one node to another; the other direction
-// works. (Only frames meant for the other alone: broadcasts, which no
-// connection consists of, still arrive.)
+// works.
 func (tb *Testbed) CutOneWay(ctx context.Context, from, to string) error {
 	l, err := tb.link(from, to)
 	if err != nil {
