@@ -1,0 +1,59 @@
+// Package zab is ZooKeeper's atomic broadcast as a state machine: leader
+// election, discovery, synchronisation and broadcast, as Apache ZooKeeper 3.4 to
+// 3.9 perform them, with no goroutine, clock, socket or file. It depends on
+// nothing but a few packages of the standard library, so whoever needs Zab can
+// use it alone.
+//
+// # How it is driven
+//
+// A [Peer] is one server's part in the protocol. Its caller, the driver, owns
+// time, network and disk. It tells the peer what happened:
+//
+//	Tick()          a fixed while passed
+//	Step(packet)    this arrived from another server
+//	LinkUp(sid)     the connection we dialled to the leader stands
+//	LinkDown(sid)   the connection to our leader, or to one of our learners, is gone
+//	Heard(sid)      bytes of a long snapshot moved, so the link is alive
+//	Durable(mark)   what the Readys up to mark asked for is on disk
+//	Propose(p)      (leader) order this transaction
+//
+// and collects what is to be done as a sequence of [Ready] values. The same
+// inputs give the same Readys, so any run can be replayed. What may only be said
+// once something is on disk (ACK, ACKEPOCH, LEADERINFO) is not in a Ready before
+// Durable was called: the driver cannot send it too early. One sync of the disk
+// may answer for many Readys, and nothing obliges the driver to wait for it
+// before it acts on the next.
+//
+// A Peer is not safe for concurrent use.
+//
+// # Reading order
+//
+//	types.go      the words: Zxid, Vote, Packet, Proposal, Epochs
+//	quorum.go     which sets of servers are large enough
+//	ready.go      what a Ready promises, and how work queues up for it
+//	peer.go       Peer: inputs, roles, durability; election again when a role ends
+//	history.go    the transactions a peer has; window.go: the newest of them
+//	election.go   LOOKING: fast leader election
+//	leader.go     LEADING: discovery, synchronisation, liveness
+//	learner.go    the leader's view of one learner
+//	sync.go       how the leader brings a learner up to date
+//	broadcast.go  LEADING: proposals, acknowledgements, commits
+//	following.go  FOLLOWING and OBSERVING: joining; apply.go: what then arrives
+//
+// # Where it differs from Apache ZooKeeper
+//
+// All of it is compatible on the wire.
+//
+//   - A vote on which every voter agrees is final at once; Apache waits another
+//     200 ms although no better vote can come.
+//   - A leader that has not yet served steps down as soon as those who elected it
+//     are seen electing again, instead of waiting out initLimit.
+//   - A leader whose epoch is below what a voter has promised to another gives up
+//     for a higher epoch. In Apache that voter stays outside until the leader fails.
+//   - A learner receives uncommitted proposals after NEWLEADER, not before it, since
+//     many Java learners lose those they hold at NEWLEADER (ZOOKEEPER-4394).
+//   - An acknowledgement counts for the connection it came by. A learner that comes
+//     back, and is possibly told to truncate, has to acknowledge again.
+//   - There is no synchronisation from the transaction log: a learner below the
+//     window gets a snapshot. Membership does not change while a Peer lives.
+package zab

@@ -1,0 +1,264 @@
+package zab
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// election is the state of a peer that looks for a leader (FastLeaderElection.java).
+type election struct {
+	initial  Vote // for ourselves; an observer votes for nobody
+	proposal Vote // the best seen this round
+
+	cast    map[Sid]ballot // recvset: this round's votes, our own included
+	settled map[Sid]ballot // outofelection: what servers that follow or lead told
+
+	finalize int // ticks until the proposal, which has a quorum, is final; 0: no quorum
+	pause    int // between repetitions of our vote
+	repeat   int // ticks until the next one
+}
+
+// ballot is a vote as its sender told it.
+type ballot struct {
+	Vote
+	role    Role
+	version int
+}
+
+// agrees is how Vote.java compares ballots: exactly while one of the senders is
+// looking, otherwise by leader and epoch, the latter only if both or neither of
+// them knows of versions.
+func (b ballot) agrees(o ballot) bool {
+	switch {
+	case b.role == Looking || o.role == Looking:
+		return b.Vote == o.Vote
+	case (b.version > 0) != (o.version > 0):
+		return b.Leader == o.Leader
+	default:
+		return b.Leader == o.Leader && b.PeerEpoch == o.PeerEpoch
+	}
+}
+
+// startElection begins a new round with a vote for ourselves.
+func (p *Peer) startElection() {
+	p.round++
+	initial := Vote{Leader: None, Zxid: None, PeerEpoch: None}
+	if p.isVoter() {
+		initial = Vote{Leader: p.cfg.Self, Zxid: p.history.logged, PeerEpoch: p.epochs.Current}
+	}
+	p.election = &election{
+		initial: initial, cast: map[Sid]ballot{}, settled: map[Sid]ballot{},
+		pause: p.cfg.NotifyMin, repeat: p.cfg.NotifyMin + p.cfg.Jitter(p.cfg.NotifyMin),
+	}
+	p.propose(initial)
+	p.countVotes()
+}
+
+func (p *Peer) isVoter() bool { return p.cfg.Ensemble.IsVoter(p.cfg.Self) }
+
+// beats is the order of votes: epoch, then zxid, then sid. A server without
+// weight never wins.
+func (p *Peer) beats(a, b Vote) bool {
+	order := cmp.Or(cmp.Compare(a.PeerEpoch, b.PeerEpoch), cmp.Compare(a.Zxid, b.Zxid), cmp.Compare(a.Leader, b.Leader))
+	return order > 0 && p.cfg.Ensemble.weight(a.Leader) != 0
+}
+
+// propose makes v, as of this round, our vote and tells every voter.
+func (p *Peer) propose(v Vote) {
+	v.Round = p.round
+	p.election.proposal = v
+	if p.isVoter() {
+		p.election.cast[p.cfg.Self] = ballot{Vote: v}
+	}
+	p.announce()
+}
+
+func (p *Peer) announce() {
+	for _, sid := range p.cfg.Ensemble.Voters {
+		if sid != p.cfg.Self {
+			p.notify(sid, p.election.proposal)
+		}
+	}
+}
+
+func (p *Peer) notify(to Sid, v Vote) {
+	p.send(to, Packet{Kind: Notification, Vote: v, Role: p.place.Role, Version: notificationVersion})
+}
+
+// answer tells a voter what it seems not to know. Observers do not answer: it would
+// not count, and be answered in turn, without end.
+func (p *Peer) answer(to Sid, v Vote) {
+	if p.isVoter() {
+		p.notify(to, v)
+	}
+}
+
+// tellObserver answers a server without a vote that looks for the leader.
+func (p *Peer) tellObserver(in Packet) {
+	if in.Role == Looking {
+		v := p.currentVote()
+		v.Round = p.round
+		p.answer(in.From, v)
+	}
+}
+
+// currentVote is what we tell about the leader.
+func (p *Peer) currentVote() Vote {
+	if p.election != nil {
+		return p.election.proposal
+	}
+	return p.vote
+}
+
+// onNotification answers who has to be answered and counts the vote.
+func (p *Peer) onNotification(in Packet) error {
+	if in.Role > Observing {
+		return fmt.Errorf("%w: notification from server %d: unknown state %d", ErrProtocol, in.From, in.Role)
+	}
+	if !p.cfg.Ensemble.IsVoter(in.From) {
+		p.tellObserver(in)
+		return nil
+	}
+	if p.election == nil && in.Role == Looking && p.isDeserted(in) {
+		p.look()
+	}
+	switch {
+	case p.election == nil:
+		if in.Role == Looking {
+			p.answer(in.From, p.vote)
+		}
+	case !p.cfg.Ensemble.IsVoter(in.Vote.Leader):
+	case in.Role == Looking:
+		p.onVote(in)
+	case in.Role == Following || in.Role == Leading:
+		p.onSettled(in)
+	}
+	return nil
+}
+
+// isDeserted reports whether a voter that looks for a leader takes away what our
+// role rests on: the server we are about to follow, or, before we serve, the
+// quorum that elected us.
+func (p *Peer) isDeserted(in Packet) bool {
+	switch {
+	case p.following != nil:
+		return p.following.leader == in.From && p.following.stage == dialing && in.Vote.Round > p.vote.Round
+	case p.leading.stage != established && in.Vote.Round != p.vote.Round:
+		delete(p.leading.electors, in.From)
+		return !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
+			return p.leading.electors[sid] || p.leading.learner(sid) != nil
+		})
+	default:
+		return false
+	}
+}
+
+// onVote takes the vote of a server that is looking, too.
+func (p *Peer) onVote(in Packet) {
+	e := p.election
+	switch {
+	case in.Vote.Round < p.round:
+		p.answer(in.From, e.proposal)
+		return
+	case in.Vote.Round > p.round:
+		p.round = in.Vote.Round
+		clear(e.cast)
+		best := e.initial
+		if p.beats(in.Vote, best) {
+			best = in.Vote
+		}
+		p.propose(best)
+	case p.beats(in.Vote, e.proposal):
+		p.propose(in.Vote)
+	}
+	e.cast[in.From] = ballot{Vote: in.Vote}
+	p.countVotes()
+}
+
+// countVotes looks whether a quorum shares our proposal. It is final when nobody
+// is left who could know a better one, or when none turns up for a while.
+func (p *Peer) countVotes() {
+	e := p.election
+	agree := func(sid Sid) bool { return e.cast[sid].Vote == e.proposal }
+	switch {
+	case !p.cfg.Ensemble.HasQuorum(agree):
+		e.finalize = 0
+	case p.allVoters(agree):
+		p.conclude(e.proposal, agree)
+	case e.finalize == 0:
+		e.finalize = p.cfg.FinalizeWait
+	}
+}
+
+func (p *Peer) allVoters(in func(Sid) bool) bool {
+	for _, sid := range p.cfg.Ensemble.Voters {
+		if !in(sid) {
+			return false
+		}
+	}
+	return true
+}
+
+// onSettled takes what a server that leads or follows tells of its leader. A
+// quorum of such, the leader among them, is joined, whatever its round.
+func (p *Peer) onSettled(in Packet) {
+	e := p.election
+	told := ballot{in.Vote, in.Role, in.Version}
+	if in.Vote.Round == p.round {
+		e.cast[in.From] = ballot{Vote: in.Vote, role: in.Role}
+		if p.joinable(e.cast, told) {
+			return
+		}
+	}
+	e.settled[in.From] = told
+	p.joinable(e.settled, told)
+}
+
+// joinable ends the election with told if a quorum agrees with it and its leader
+// confirms that it leads; if that is to be us, it must be by this round's votes.
+func (p *Peer) joinable(ballots map[Sid]ballot, told ballot) bool {
+	agree := func(sid Sid) bool {
+		b, ok := ballots[sid]
+		return ok && b.agrees(told)
+	}
+	confirmed := ballots[told.Leader].role == Leading
+	if told.Leader == p.cfg.Self {
+		confirmed = told.Round == p.round
+	}
+	if !confirmed || !p.cfg.Ensemble.HasQuorum(agree) {
+		return false
+	}
+	p.conclude(told.Vote, agree)
+	return true
+}
+
+// conclude ends the election.
+func (p *Peer) conclude(v Vote, agree func(Sid) bool) {
+	p.election = nil
+	p.vote, p.round = v, v.Round
+	if v.Leader != p.cfg.Self {
+		p.follow(v.Leader)
+		return
+	}
+	electors := map[Sid]bool{}
+	for _, sid := range p.cfg.Ensemble.Voters {
+		electors[sid] = sid == p.cfg.Self || agree(sid)
+	}
+	p.lead(electors)
+}
+
+// tickElection lets a winning vote ripen, and repeats our vote when it brought no decision.
+func (p *Peer) tickElection() {
+	e := p.election
+	if e.finalize > 0 {
+		if e.finalize--; e.finalize == 0 {
+			p.conclude(e.proposal, func(sid Sid) bool { return e.cast[sid].Vote == e.proposal })
+			return
+		}
+	}
+	if e.repeat--; e.repeat <= 0 {
+		p.announce()
+		e.pause = min(2*e.pause, p.cfg.NotifyMax)
+		e.repeat = e.pause + p.cfg.Jitter(e.pause)
+	}
+}

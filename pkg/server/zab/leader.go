@@ -1,0 +1,292 @@
+package zab
+
+import (
+	"fmt"
+	"math"
+)
+
+// leading is the state of a peer that leads or is about to (Leader.java).
+type leading struct {
+	stage    leaderStage
+	wait     int          // ticks left of InitLimit for this stage; unused when established
+	electors map[Sid]bool // the voters that elected us and have not been seen looking since
+	learners []*learner   // those with a link, by sid
+
+	epoch    int64        // the highest proposed so far; settled from stage promising on
+	promises map[Sid]bool // voters that have told their acceptedEpoch, ourselves included
+	initial  Epochs       // our epochs when elected
+	last     Zxid         // our last zxid when elected
+
+	own   bool // our own acknowledgement of NEWLEADER: currentEpoch is on disk
+	acked Zxid // the last of our own proposals on our own disk
+
+	ticks int // since the start, for pings and quorum checks
+}
+
+// leaderStage is how far a leader has come.
+type leaderStage uint8
+
+const (
+	proposing     leaderStage = iota // waits for a quorum's acceptedEpoch
+	promising                        // writes its acceptedEpoch
+	confirming                       // waits for a quorum's ACKEPOCH
+	synchronizing                    // waits for a quorum's ACK of NEWLEADER
+	established                      // serves
+)
+
+// lead takes up leadership after an election.
+func (p *Peer) lead(electors map[Sid]bool) {
+	p.leading = &leading{
+		wait: p.cfg.InitLimit, electors: electors,
+		epoch: max(p.epochs.Accepted, p.floor) + 1, promises: map[Sid]bool{p.cfg.Self: true},
+		initial: p.epochs, last: p.history.logged,
+	}
+	p.enter(RoleChange{Role: Leading, Phase: Discovery, Leader: p.cfg.Self})
+	p.settleEpoch()
+}
+
+// stepLeading dispatches what a learner sends after FOLLOWERINFO.
+func (p *Peer) stepLeading(in Packet) error {
+	l := p.leading.learner(in.From)
+	if l == nil {
+		return fmt.Errorf("%w: %s from server %d, which has not registered", ErrCloseLink, in.Kind, in.From)
+	}
+	l.silent = 0
+	switch in.Kind {
+	case AckEpoch:
+		return p.onAckEpoch(l, in)
+	case Ack:
+		return p.onAck(l, in)
+	case Ping:
+		return nil
+	default:
+		return p.drop(l, "%s is not a learner's to send", in.Kind)
+	}
+}
+
+// drop ends the link to one learner that breaks the rules.
+func (p *Peer) drop(l *learner, format string, args ...any) error {
+	p.leading.remove(l.sid)
+	p.out.hangup(l.sid)
+	return fmt.Errorf("%w: learner %d dropped: %s", ErrProtocol, l.sid, fmt.Sprintf(format, args...))
+}
+
+// onLearnerInfo admits a learner; its link replaces a former one.
+func (p *Peer) onLearnerInfo(in Packet) error {
+	switch {
+	case p.leading == nil:
+		return fmt.Errorf("%w: %s from server %d: we are %s", ErrCloseLink, in.Kind, in.From, p.place.Role)
+	case in.Epoch < 0 || in.Epoch >= math.MaxInt32-1:
+		return fmt.Errorf("%w: %w: %s from server %d: acceptedEpoch %d out of range", ErrCloseLink, ErrProtocol, in.Kind, in.From, in.Epoch)
+	}
+	lead := p.leading
+	votes := in.Kind == FollowerInfo && p.cfg.Ensemble.IsVoter(in.From)
+	if lead.stage > proposing && in.Epoch > lead.epoch && votes {
+		// It will never join this epoch, and no other is due before we fail.
+		p.floor = max(p.floor, in.Epoch)
+		epoch := lead.epoch
+		p.look()
+		return fmt.Errorf("%w: stepped down from epoch %d: server %d has promised epoch %d", ErrCloseLink, epoch, in.From, in.Epoch)
+	}
+	p.out.forgetLink(in.From)
+	l := &learner{sid: in.From, observer: in.Kind == ObserverInfo}
+	lead.add(l)
+	if lead.stage == proposing {
+		lead.epoch = max(lead.epoch, in.Epoch+1)
+		lead.promises[in.From] = votes
+		p.settleEpoch()
+		return nil
+	}
+	if lead.stage >= confirming {
+		p.inform(l)
+	}
+	return nil
+}
+
+// settleEpoch fixes the new epoch, above all that a quorum has promised, and
+// promises it ourselves before anybody hears of it.
+func (p *Peer) settleEpoch() {
+	lead := p.leading
+	if lead.stage != proposing || !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool { return lead.promises[sid] }) {
+		return
+	}
+	lead.stage = promising
+	p.setEpochs(Epochs{Accepted: lead.epoch, Current: p.epochs.Current})
+	p.whenDurable(func() {
+		lead.stage, lead.wait = confirming, p.cfg.InitLimit
+		for _, l := range lead.learners {
+			p.inform(l)
+		}
+		p.settleHistory()
+	})
+}
+
+func (p *Peer) inform(l *learner) {
+	l.stage = informed
+	p.send(l.sid, Packet{Kind: LeaderInfo, Epoch: p.leading.epoch, Zxid: MakeZxid(p.leading.epoch, 0)})
+}
+
+// onAckEpoch takes a learner's promise to the new epoch, and the end of its log.
+// Until a quorum has promised nobody may know more than we do. Afterwards what a
+// learner has beyond our history cannot have been committed, and will be cut off.
+func (p *Peer) onAckEpoch(l *learner, in Packet) error {
+	lead := p.leading
+	switch {
+	case l.stage != informed:
+		return p.drop(l, "ACKEPOCH out of turn")
+	case in.Zxid < -1 || in.Zxid.Epoch() > lead.epoch || in.Epoch < -1 || in.Epoch > lead.epoch:
+		return p.drop(l, "ACKEPOCH with zxid %s and currentEpoch %d makes no sense in epoch %d", in.Zxid, in.Epoch, lead.epoch)
+	case lead.stage == confirming && in.Epoch != -1 && lead.knowsLess(in.Epoch, in.Zxid):
+		return p.drop(l, "it is ahead of us: epoch %d zxid %s, we have epoch %d zxid %s", in.Epoch, in.Zxid, lead.initial.Current, lead.last)
+	}
+	l.stage, l.last = confirmed, in.Zxid
+	l.counts = in.Epoch != -1 && in.Zxid != -1
+	if lead.stage == confirming {
+		p.settleHistory()
+	} else {
+		p.startSync(l)
+	}
+	return nil
+}
+
+// knowsLess reports whether a history is more recent than ours (StateSummary.java).
+func (l *leading) knowsLess(epoch int64, last Zxid) bool {
+	return epoch > l.initial.Current || epoch == l.initial.Current && last > l.last
+}
+
+// settleHistory makes our history that of the new epoch once a quorum has
+// promised the epoch, so that no other history can be committed any more.
+func (p *Peer) settleHistory() {
+	lead := p.leading
+	if !p.hasLearnerQuorum(func(l *learner) bool { return l.counts }) {
+		return
+	}
+	lead.stage, lead.wait = synchronizing, p.cfg.InitLimit
+	p.enter(RoleChange{Role: Leading, Phase: Synchronization, Leader: p.cfg.Self, Epoch: lead.epoch})
+	p.setEpochs(Epochs{Accepted: lead.epoch, Current: lead.epoch})
+	p.whenDurable(func() {
+		lead.own = true
+		p.establish()
+	})
+	for _, l := range lead.learners {
+		if l.stage == confirmed {
+			p.startSync(l)
+		}
+	}
+}
+
+// hasLearnerQuorum reports whether we and the learners for which in holds are a quorum.
+func (p *Peer) hasLearnerQuorum(in func(*learner) bool) bool {
+	return p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
+		if sid == p.cfg.Self {
+			return true
+		}
+		l := p.leading.learner(sid)
+		return l != nil && in(l)
+	})
+}
+
+// startSync brings a learner to our committed state and into the broadcast. What
+// is proposed but not committed follows NEWLEADER, see the package comment.
+func (p *Peer) startSync(l *learner) {
+	plan := p.history.plan(l.last)
+	l.stage, l.sync = syncing, plan.mode
+	kind := map[SyncMode]Kind{SyncDiff: Diff, SyncTrunc: Trunc, SyncSnap: Snap}[plan.mode]
+	p.send(l.sid, Packet{Kind: kind, Zxid: plan.zxid})
+	for _, pr := range plan.send {
+		p.send(l.sid, Packet{Kind: Propose, Zxid: pr.Zxid, Data: pr.Data})
+		p.send(l.sid, Packet{Kind: Commit, Zxid: pr.Zxid})
+	}
+	p.send(l.sid, Packet{Kind: NewLeader, Zxid: MakeZxid(p.leading.epoch, 0), Epoch: p.leading.epoch})
+	if l.observer {
+		return
+	}
+	for _, pr := range p.history.pending {
+		p.sendProposal(l, pr)
+	}
+}
+
+// onNewLeaderAck takes a learner's word that it has our history on disk. Its
+// second ACK of the same zxid answers UPTODATE and means nothing more.
+func (p *Peer) onNewLeaderAck(l *learner) {
+	if l.stage != syncing {
+		return
+	}
+	l.stage, l.owedTime = synced, 0
+	if p.leading.stage == established {
+		p.serve(l)
+		p.commitAcked()
+		return
+	}
+	p.establish()
+}
+
+// establish starts service once a quorum has our history on disk.
+func (p *Peer) establish() {
+	lead := p.leading
+	if lead.stage != synchronizing || !lead.own || !p.hasLearnerQuorum(func(l *learner) bool { return l.stage >= synced }) {
+		return
+	}
+	lead.stage = established
+	p.vote.PeerEpoch = lead.epoch
+	p.enter(RoleChange{Role: Leading, Phase: Broadcast, Leader: p.cfg.Self, Epoch: lead.epoch, Serving: true})
+	for _, l := range lead.learners {
+		if l.stage == synced {
+			p.serve(l)
+		}
+	}
+}
+
+func (p *Peer) serve(l *learner) {
+	l.stage, l.silent = served, 0
+	p.send(l.sid, Packet{Kind: UpToDate, Zxid: -1})
+}
+
+// tickLeading keeps time for the leader: its own bounds, its learners', pings
+// each half TickTime, and the quorum check each whole one.
+func (p *Peer) tickLeading() {
+	lead := p.leading
+	lead.ticks++
+	if lead.stage != established {
+		if lead.wait--; lead.wait <= 0 {
+			p.look()
+			return
+		}
+	}
+	for _, l := range append([]*learner(nil), lead.learners...) {
+		if p.tickLearner(l) {
+			lead.remove(l.sid)
+			p.out.hangup(l.sid)
+		}
+	}
+	half := p.cfg.TickTime / 2
+	switch {
+	case lead.ticks%half != 0:
+		return
+	case lead.stage == established && lead.ticks/half%2 == 0 && !p.hasLearnerQuorum(func(l *learner) bool { return l.stage == served }):
+		p.look()
+		return
+	}
+	for _, l := range lead.learners {
+		if l.stage >= syncing {
+			p.send(l.sid, Packet{Kind: Ping, Zxid: max(p.history.logged, MakeZxid(lead.epoch, 0))})
+		}
+	}
+}
+
+// tickLearner reports whether the learner has been silent, or has kept a proposal
+// unacknowledged, for too long.
+func (p *Peer) tickLearner(l *learner) bool {
+	l.silent++
+	if l.owed != 0 {
+		l.owedTime++
+	}
+	switch {
+	case l.stage < synced:
+		return l.silent > p.cfg.InitLimit+p.cfg.SyncLimit
+	case l.stage == synced: // it waits for us
+		return false
+	default:
+		return l.silent > p.cfg.SyncLimit || l.owed != 0 && l.owedTime > p.cfg.SyncLimit
+	}
+}

@@ -1,0 +1,48 @@
+package zab
+
+// syncPlan is how a learner is brought to the leader's committed state.
+type syncPlan struct {
+	mode SyncMode
+	zxid Zxid       // of the DIFF, TRUNC or SNAP packet
+	send []Proposal // then proposed and committed, one after the other
+}
+
+// plan decides how a learner whose log ends at last is synchronised, by the rules
+// of LearnerHandler.java (syncFollower, queueCommittedProposals) without those for
+// reading the transaction log.
+func (h *history) plan(last Zxid) syncPlan {
+	oldest, newest := h.committed, h.committed
+	if len(h.window.items) > 0 {
+		oldest = h.window.items[0].Zxid
+	}
+	newEpoch := last.Counter() == 0 // a former leader of Apache's that had proposed nothing says so
+	switch {
+	case last == newest:
+		return syncPlan{mode: SyncDiff, zxid: last}
+	case last > newest && !newEpoch:
+		return syncPlan{mode: SyncTrunc, zxid: newest}
+	case last >= oldest && last < newest:
+		return h.planFromWindow(last, newEpoch)
+	default:
+		return h.planSnap()
+	}
+}
+
+// planFromWindow is plan for a learner whose last zxid lies within the window. If
+// it is not a zxid of the leader's, the learner goes back to the one before it.
+func (h *history) planFromWindow(last Zxid, newEpoch bool) syncPlan {
+	i, found := h.window.search(last)
+	items := h.window.items
+	switch {
+	case found:
+		return syncPlan{mode: SyncDiff, zxid: h.committed, send: items[i+1:]}
+	case newEpoch:
+		return syncPlan{mode: SyncDiff, zxid: h.committed, send: items[i:]}
+	case items[i].Zxid.Epoch() != last.Epoch():
+		return h.planSnap()
+	default:
+		return syncPlan{mode: SyncTrunc, zxid: items[i-1].Zxid, send: items[i:]}
+	}
+}
+
+func (h *history) planSnap() syncPlan { return syncPlan{mode: SyncSnap, zxid: h.committed} }
