@@ -24,7 +24,7 @@ func (tb *Testbed) makeGoldenDisk(ctx context.Context) error {
 	if err := errors.Join(f.Truncate(tb.opts.DiskSize), f.Close()); err != nil {
 		return err
 	}
-	err = run(exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0",
+	err = run(command(ctx, "mkfs.ext4", "-q", "-F", "-m", "0",
 		"-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", image))
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (d disk) mountImage(ctx context.Context) error {
 	if err := os.MkdirAll(mountpoint, 0o755); err != nil {
 		return err
 	}
-	if err := run(exec.CommandContext(ctx, "mount", "-t", "ext4", "-o", "loop,noatime", d.image, mountpoint)); err != nil {
+	if err := run(command(ctx, "mount", "-t", "ext4", "-o", "loop,noatime", d.image, mountpoint)); err != nil {
 		return err
 	}
 	for _, dir := range []string{d.upper(), filepath.Join(d.dir, "disk/work"), d.root()} {
@@ -99,8 +99,11 @@ func (h *Host) runInit(ctx context.Context, ns *netns, group cgroup, console *os
 		if err := d.mountOverlay(); err != nil {
 			return err
 		}
-		if err := h.personalise(d.root()); err != nil {
-			return err
+		if !h.personal {
+			if err := h.personalise(d.root()); err != nil {
+				return err
+			}
+			h.personal = true
 		}
 		folder, err := os.Open(string(group))
 		if err != nil {

@@ -23,7 +23,7 @@ type Controller struct {
 // from [exec.CommandContext] only in its first arguments, which enter the
 // namespace.
 func (c *Controller) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + c.ns.path(), "--"}, argv...)...)
+	return command(ctx, "nsenter", append([]string{"--net=" + c.ns.path(), "--"}, argv...)...)
 }
 
 // Do runs f on a thread in the controller's network: sockets that f itself

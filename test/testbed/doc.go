@@ -24,6 +24,12 @@
 // keeps locked; the next [New] removes what records without an owner name, and
 // nothing else.
 //
+// # What it is not
+//
+// All hosts share the machine's kernel: one clock (clock faults need a
+// simulation), one page cache (what a killed host wrote without fsync survives),
+// no limits of memory or CPU. Packages the machine has, the hosts have.
+//
 // To read it, start with
 //
 //	testbed.go    making and removing a testbed
@@ -31,5 +37,6 @@
 //	boot.go       from a disk image to process 1
 //	layer.go      what a host's disk hides and adds
 //	network.go    the switch, cuts; relay.go delay and loss
+//	registry.go   what is left when a process dies
 //	thread.go     entering namespaces from Go
 package testbed

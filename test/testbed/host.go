@@ -32,6 +32,7 @@ type Host struct {
 	dir       string
 	key       keyPair // sshd's host key
 	machineID string
+	personal  bool // its disk has been written to; of keepRunning alone
 
 	mu    sync.Mutex
 	power *powerOn // nil before the first boot

@@ -259,7 +259,7 @@ done
 }
 
 // personalise writes what makes a host itself: name, neighbours, host key,
-// machine id.
+// machine id. It does so once, so that what a test changes there stays.
 func (h *Host) personalise(root string) error {
 	neighbours := "127.0.0.1 localhost\n" + address(0).String() + " " + ControllerName + "\n"
 	for _, other := range h.tb.hosts {

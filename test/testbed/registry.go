@@ -34,10 +34,7 @@ type record struct {
 // register takes the lowest free id, first removing what dead owners left. Dir
 // and Cgroup are made from the id by layout.
 func register(ctx context.Context, layout func(id string) (dir, cgroup string)) (*record, error) {
-	if err := os.MkdirAll(registryDir, 0o755); err != nil {
-		return nil, err
-	}
-	lock, err := lockFile(filepath.Join(registryDir, "lock"), os.O_CREATE, unix.LOCK_EX)
+	lock, err := lockRegistry()
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +44,7 @@ func register(ctx context.Context, layout func(id string) (dir, cgroup string)) 
 	}
 	for i := 0; ; i++ {
 		id := fmt.Sprintf("t%d", i)
-		file, err := lockFile(recordPath(id), os.O_CREATE|os.O_EXCL, unix.LOCK_EX|unix.LOCK_NB)
+		file, err := lockFile(recordPath(id), os.O_RDWR|os.O_CREATE|os.O_EXCL, unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -57,21 +54,60 @@ func register(ctx context.Context, layout func(id string) (dir, cgroup string)) 
 		r := &record{ID: id, PID: os.Getpid(), file: file}
 		r.Dir, r.Cgroup = layout(id)
 		if err := json.NewEncoder(file).Encode(r); err != nil {
-			return nil, errors.Join(err, r.unregister())
+			return nil, errors.Join(err, r.forget())
 		}
 		return r, nil
 	}
 }
 
-// unregister forgets the record: everything it names is gone.
+// unregister forgets the record, as everything it names is gone, and removes
+// the registry with its last record.
 func (r *record) unregister() error {
+	lock, err := lockRegistry()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	err = r.forget()
+	_ = os.Remove(registryDir) // fails while records are left
+	return err
+}
+
+// forget removes the record's file; the registry is locked.
+func (r *record) forget() error {
 	return errors.Join(os.Remove(recordPath(r.ID)), r.file.Close())
 }
 
 func recordPath(id string) string { return filepath.Join(registryDir, id+".json") }
 
+// lockRegistry keeps other processes from adding and removing records until the
+// returned file is closed.
+func lockRegistry() (*os.File, error) {
+	for {
+		if err := os.MkdirAll(registryDir, 0o755); err != nil {
+			return nil, err
+		}
+		dir, err := lockFile(registryDir, os.O_RDONLY, unix.LOCK_EX)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed by the last owner meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		locked, err := dir.Stat()
+		if err != nil {
+			return nil, errors.Join(err, dir.Close())
+		}
+		if current, err := os.Stat(registryDir); err == nil && os.SameFile(locked, current) {
+			return dir, nil
+		}
+		_ = dir.Close() // what we locked was removed while we waited
+	}
+}
+
+// lockFile opens a file or folder and locks it for as long as it is open.
 func lockFile(path string, flags, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|flags, 0o644)
+	f, err := os.OpenFile(path, flags, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +117,14 @@ func lockFile(path string, flags, how int) (*os.File, error) {
 	return f, nil
 }
 
-// removeStale removes testbeds whose owner ended without [Testbed.Close].
+// removeStale, in a locked registry, removes testbeds whose owner ended without [Testbed.Close].
 func removeStale(ctx context.Context) error {
 	paths, err := filepath.Glob(recordPath("t*"))
 	if err != nil {
 		return err
 	}
 	for _, path := range paths {
-		file, err := lockFile(path, 0, unix.LOCK_EX|unix.LOCK_NB)
+		file, err := lockFile(path, os.O_RDWR, unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
 			continue // alive, or just removed
 		}
@@ -101,7 +137,7 @@ func removeStale(ctx context.Context) error {
 				return errors.Join(fmt.Errorf("remove what testbed %s of process %d left: %w", r.ID, r.PID, err), file.Close())
 			}
 		} // a record cut short was written before anything was made
-		if err := r.unregister(); err != nil {
+		if err := r.forget(); err != nil {
 			return err
 		}
 	}
@@ -124,8 +160,11 @@ func (r *record) sweep(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the folder is gone, or is somebody else's
 	}
-	if err != nil || string(marker) != r.ID {
-		return fmt.Errorf("%s does not look like the folder of testbed %s: %w", r.Dir, r.ID, err)
+	if err != nil {
+		return err
+	}
+	if string(marker) != r.ID {
+		return fmt.Errorf("%s is the folder of testbed %q, not of %s", r.Dir, marker, r.ID)
 	}
 	if err := waitLoopsGone(ctx, r.Dir); err != nil {
 		return err

@@ -1,10 +1,12 @@
 package testbed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -60,10 +62,9 @@ func Check() error {
 	if len(missing) > 0 {
 		errs = append(errs, fmt.Errorf("programs are missing: apt-get install -y %s", strings.Join(missing, " ")))
 	}
-	root, err := cgroupRoot()
-	if err != nil {
+	if root, err := cgroupRoot(); err != nil {
 		errs = append(errs, err)
-	} else if entries, err := os.ReadDir(root); err != nil || !slices.ContainsFunc(entries, os.DirEntry.IsDir) {
+	} else if os.Geteuid() == 0 {
 		errs = append(errs, testCgroup(root))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -72,11 +73,15 @@ func Check() error {
 	return nil
 }
 
-// testCgroup makes a cgroup and removes it.
+// testCgroup makes a cgroup, looks whether it can end all its processes, and
+// removes it.
 func testCgroup(root string) error {
 	dir, err := os.MkdirTemp(root, "zkctl-check-")
 	if err != nil {
 		return fmt.Errorf("cgroups cannot be made in %s: %w", root, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cgroup.kill")); err != nil {
+		return errors.Join(fmt.Errorf("the kernel is too old, Linux 5.14 is needed: %w", err), os.Remove(dir))
 	}
 	return os.Remove(dir)
 }
@@ -92,6 +97,14 @@ func lookPath(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: %w", name, exec.ErrNotFound)
+}
+
+// command prepares a program that [Check] has found.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	if path, err := lookPath(name); err == nil {
+		name = path
+	}
+	return exec.CommandContext(ctx, name, args...)
 }
 
 // systemPath is where programs are looked for in hosts.

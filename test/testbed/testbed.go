@@ -177,7 +177,7 @@ func (tb *Testbed) makeHost(ctx context.Context, index int) error {
 		return err
 	}
 	h.machineID = strings.ReplaceAll(id, "-", "")
-	err = run(exec.CommandContext(ctx, "cp", "--sparse=always", "--reflink=auto", tb.path("golden.img"), h.image()))
+	err = run(command(ctx, "cp", "--sparse=always", "--reflink=auto", tb.path("golden.img"), h.image()))
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (n *netns) do(f func() error) error {
 // namespace.
 func (n *netns) batch(ctx context.Context, tool string, lines ...string) error {
 	return n.do(func() error {
-		cmd := exec.CommandContext(ctx, tool, "-batch", "-")
+		cmd := command(ctx, tool, "-batch", "-")
 		cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 		return run(cmd)
 	})
