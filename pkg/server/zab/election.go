@@ -138,19 +138,20 @@ func (p *Peer) onNotification(in Packet) error {
 
 // isDeserted reports whether a voter that looks for a leader takes away what our
 // role rests on: the server we are about to follow, or, before we serve, the
-// quorum that elected us.
+// quorum that elected us. One that still votes as we concluded is only slower.
 func (p *Peer) isDeserted(in Packet) bool {
 	switch {
+	case in.Vote == p.vote:
+		return false
 	case p.following != nil:
-		return p.following.leader == in.From && p.following.stage == dialing && in.Vote.Round > p.vote.Round
-	case p.leading.stage != established && in.Vote.Round != p.vote.Round:
-		delete(p.leading.electors, in.From)
-		return !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
-			return p.leading.electors[sid] || p.leading.learner(sid) != nil
-		})
-	default:
+		return p.following.leader == in.From && p.following.stage == dialing
+	case p.leading.stage == established:
 		return false
 	}
+	delete(p.leading.electors, in.From)
+	return !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
+		return p.leading.electors[sid] || p.leading.learner(sid) != nil
+	})
 }
 
 // onVote takes the vote of a server that is looking, too.

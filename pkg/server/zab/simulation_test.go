@@ -11,7 +11,7 @@ import (
 
 var (
 	seedFlag  = flag.Int64("seed", 0, "replay the simulation of this seed alone, with its trace")
-	seedsFlag = flag.Int64("seeds", 300, "how many seeds to simulate")
+	seedsFlag = flag.Int64("seeds", 600, "how many seeds to simulate")
 	stepsFlag = flag.Int("steps", 3000, "moves of each simulation before the faults end")
 )
 

@@ -1,6 +1,7 @@
 package zab
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -382,10 +383,15 @@ func (w *world) deliverMail(r route) {
 func (w *world) step(p Packet) {
 	n := w.node(p.To)
 	w.trace("%s", show(p))
-	if err := n.peer.Step(p); err != nil {
-		w.trace("  refused: %v", err)
-	}
+	err := n.peer.Step(p)
 	n.collect()
+	if err == nil {
+		return
+	}
+	w.trace("  refused: %v", err)
+	if l := n.linkWith(p.From); errors.Is(err, ErrCloseLink) && l != nil {
+		w.hangUp(l, n.sid)
+	}
 }
 
 // connect answers a dial: only a server that leads has its quorum port open.
