@@ -92,29 +92,12 @@ func (h *Host) runInit(ctx context.Context, ns *netns, group cgroup, console *os
 		if err := errors.Join(privateMounts(), ns.enter()); err != nil {
 			return err
 		}
-		d := disk{h.image(), h.dir}
-		if err := d.mountImage(ctx); err != nil {
-			return err
-		}
-		if err := d.mountOverlay(); err != nil {
-			return err
-		}
-		if !h.personal {
-			if err := h.personalise(d.root()); err != nil {
-				return err
-			}
-			h.personal = true
-		}
 		folder, err := os.Open(string(group))
 		if err != nil {
 			return err
 		}
 		defer folder.Close()
-		start := h.systemdCommand
-		if h.tb.opts.Flavour == Plain {
-			start = h.plainCommand
-		}
-		cmd, err := start(ns, d.root())
+		cmd, err := h.initCommand(ctx, ns)
 		if err != nil {
 			return err
 		}
@@ -129,6 +112,28 @@ func (h *Host) runInit(ctx context.Context, ns *netns, group cgroup, console *os
 		return nil
 	})
 	return again, err
+}
+
+// initCommand mounts the host's root on the calling thread and prepares its
+// process 1.
+func (h *Host) initCommand(ctx context.Context, ns *netns) (*exec.Cmd, error) {
+	d := disk{h.image(), h.dir}
+	if err := d.mountImage(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.mountOverlay(); err != nil {
+		return nil, err
+	}
+	if !h.personal {
+		if err := h.personalise(d.root()); err != nil {
+			return nil, err
+		}
+		h.personal = true
+	}
+	if h.tb.opts.Flavour == Plain {
+		return plainCommand(d.root())
+	}
+	return h.systemdCommand(ns, d.root())
 }
 
 // rebootStatus is how systemd-nspawn, and our own process 1, ask to be booted
@@ -174,7 +179,7 @@ func (h *Host) systemdCommand(ns *netns, root string) (*exec.Cmd, error) {
 
 // plainCommand prepares the plain flavour's process 1 and makes the overlay the
 // thread's root.
-func (h *Host) plainCommand(_ *netns, root string) (*exec.Cmd, error) {
+func plainCommand(root string) (*exec.Cmd, error) {
 	if err := mountAPI(root); err != nil {
 		return nil, err
 	}

@@ -91,31 +91,28 @@ func (n *network) plug(ctx context.Context, index int, ns *netns) error {
 		fmt.Sprintf("link set %s master br0", port)); err != nil {
 		return err
 	}
+	n.ports[index] = true
 	if err := ns.batch(ctx, "ip", n.nodeLines(index)...); err != nil {
 		return err
 	}
 	if err := n.sw.batch(ctx, "tc", fmt.Sprintf("qdisc add dev %s ingress", port)); err != nil {
 		return err
 	}
-	n.ports[index] = true
+	var errs []error
 	for l := range n.cuts {
 		if l.from == index {
-			if err := n.addFilter(ctx, l, cutFilter); err != nil {
-				return err
-			}
+			errs = append(errs, n.addFilter(ctx, l, cutFilter))
 		}
 	}
 	for l := range n.relays {
 		if l.from == index {
-			if err := n.addFilter(ctx, l, relayFilter); err != nil {
-				return err
-			}
+			errs = append(errs, n.addFilter(ctx, l, relayFilter))
 		}
 	}
-	if n.unplugged[index] {
-		return nil
+	if !n.unplugged[index] {
+		errs = append(errs, n.setLink(ctx, index, "up"))
 	}
-	return n.sw.batch(ctx, "ip", fmt.Sprintf("link set %s up", port))
+	return errors.Join(errs...)
 }
 
 // nodeLines configure a node's interface. It knows its neighbours for good: with

@@ -16,6 +16,7 @@ import (
 func requirements() []requirement {
 	return []requirement{
 		{"cron", "cron"},
+		{"dbus-daemon", "dbus"},
 		{"mkfs.ext4", "e2fsprogs"},
 		{"ip", "iproute2"},
 		{"tc", "iproute2"},
