@@ -1,8 +1,10 @@
 package inventory
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -143,19 +145,9 @@ func (d *decoder) mapping(n *node, path string, v reflect.Value) {
 
 // unknown reports a key that its mapping does not take, with the likeliest right one.
 func (d *decoder) unknown(key *node, path string, names []string) {
-	hint := ""
-	switch {
-	case synonym(key.text) != "":
-		hint = didYouMean(synonym(key.text), names)
-	default:
-		hint = didYouMean(key.text, names)
-	}
+	hint := didYouMean(firstOf(synonym(key.text), key.text), names)
 	if hint == "" {
-		if homes := d.homes[key.text]; len(homes) > 0 {
-			hint = "it belongs at " + homes[0]
-		} else if d.zoo.types[key.text] != "" {
-			hint = "a zoo.cfg key belongs under config"
-		}
+		hint = d.home(key.text)
 	}
 	if hint == "" {
 		sorted := append([]string(nil), names...)
@@ -167,6 +159,21 @@ func (d *decoder) unknown(key *node, path string, names []string) {
 		return
 	}
 	d.r.fault(key, hint, "unknown key %q under %s", key.text, shown(path))
+}
+
+// home says where a key belongs that stands in the wrong place, or "".
+func (d *decoder) home(key string) string {
+	if home := closest(key, slices.Sorted(maps.Keys(d.homes))); home != "" {
+		return "it belongs at " + d.homes[home][0]
+	}
+	switch near := closest(key, d.zoo.withOwn()); {
+	case near == "":
+		return ""
+	case elsewhere(near) != "":
+		return elsewhere(near)
+	default:
+		return "zoo.cfg's " + near + " belongs under config"
+	}
 }
 
 // synonym is the key that a word of another tool stands for, or "".
@@ -278,7 +285,7 @@ func (d *decoder) text(n *node, path string, rules []string, v reflect.Value) {
 		return
 	}
 	if words := enum(rules); len(words) > 0 {
-		if !contains(words, text) {
+		if !slices.Contains(words, text) {
 			d.r.fault(n, didYouMean(text, words), "%s is %s, not %q", shown(path), strings.Join(words, " or "), text)
 			return
 		}
@@ -441,8 +448,7 @@ func (d *decoder) unknownZooKey(key *node) {
 		d.r.warn(key, "", "Apache ZooKeeper ignores jute.maxbuffer in zoo.cfg")
 		return
 	}
-	own := []string{"dataDir", "dataLogDir", "clientPort"}
-	hint := didYouMean(key.text, append(own, d.zoo.names...))
+	hint := didYouMean(key.text, d.zoo.withOwn())
 	d.r.warn(key, hint, "%q is not a zoo.cfg key that zkctl knows; it is written as it stands", key.text)
 }
 
@@ -493,15 +499,6 @@ func enum(rules []string) []string {
 		}
 	}
 	return words
-}
-
-func contains(words []string, word string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // atoi reads a number of a tag, which is one.

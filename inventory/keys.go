@@ -106,6 +106,11 @@ func newKeySet() *keySet {
 	return k
 }
 
+// withOwn lists the keys that users set and those that zkctl sets itself.
+func (k *keySet) withOwn() []string {
+	return append([]string{"dataDir", "dataLogDir", "clientPort"}, k.names...)
+}
+
 // elsewhere says what to do instead of setting a key that zkctl writes itself; "" for every other key.
 func elsewhere(key string) string {
 	switch key {

@@ -17,21 +17,49 @@ var typesSource string
 
 // Schema returns the JSON schema (draft 2020-12) of an inventory file, for editors.
 func Schema() ([]byte, error) {
+	s := newReflector().ReflectFromType(reflect.TypeFor[Inventory]())
+	s.Title = "zkctl inventory"
+	allowVariables(s)
+	for _, def := range s.Definitions {
+		allowVariables(def)
+	}
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("inventory: schema: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// newReflector knows our tags and comments.
+func newReflector() *jsonschema.Reflector {
 	docs := fieldDocs(typesSource)
-	r := &jsonschema.Reflector{
+	return &jsonschema.Reflector{
 		Anonymous:    true,
 		FieldNameTag: "yaml",
 		LookupComment: func(t reflect.Type, field string) string {
 			return docs[t.Name()+"."+field]
 		},
 	}
-	s := r.ReflectFromType(reflect.TypeFor[Inventory]())
-	s.Title = "zkctl inventory"
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("inventory: schema: %w", err)
+}
+
+// allowVariables lets ${NAME} stand wherever s is narrower than any text.
+func allowVariables(s *jsonschema.Schema) {
+	if s.Properties == nil {
+		return
 	}
-	return append(text, '\n'), nil
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		v := p.Value
+		narrow := v.Type == "integer" || v.Type == "number" || v.Type == "boolean" || v.Enum != nil || v.Pattern != ""
+		if !narrow {
+			continue
+		}
+		plain := *v
+		plain.Description = ""
+		p.Value = &jsonschema.Schema{
+			Description: v.Description,
+			AnyOf:       []*jsonschema.Schema{&plain, {Type: "string", Pattern: `\$\{`}},
+		}
+	}
 }
 
 // fieldDocs collects the comments of struct types and their fields from gofmt'd source, by "Type." and "Type.Field".
@@ -67,7 +95,8 @@ func (Strings) JSONSchema() *jsonschema.Schema {
 
 // JSONSchema lets one bastion stand for a list, and each be user@host:port.
 func (Bastions) JSONSchema() *jsonschema.Schema {
-	r := &jsonschema.Reflector{Anonymous: true, DoNotReference: true, FieldNameTag: "yaml"}
+	r := newReflector()
+	r.DoNotReference = true
 	full := r.ReflectFromType(reflect.TypeFor[Bastion]())
 	full.Version = ""
 	return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{

@@ -201,6 +201,9 @@ func (c *claims) tell() {
 	for _, k := range c.clashList {
 		first, second := c.servers[k.first], c.servers[k.second]
 		what := strings.Join(c.clashes[k], ", ")
+		if first.Name == second.Name && k.first != k.second && strings.HasPrefix(what, "service.name") {
+			continue // follows from the name, which is told already
+		}
 		if k.first == k.second {
 			c.s.r.fault(k.at, "give each a port of its own", "%s uses one port twice: %s", second.Name, what)
 			continue

@@ -108,7 +108,7 @@ func parseTree(doc *document, text []byte, r *report) *node {
 		return nil
 	}
 	if err != nil {
-		r.fault(doc.syntaxSpot(err), "", "not valid YAML: %s", syntaxMessage(err))
+		doc.notYAML(err, r)
 		return nil
 	}
 	b := &treeBuilder{doc: doc, r: r}
@@ -117,7 +117,7 @@ func parseTree(doc *document, text []byte, r *report) *node {
 	if err := dec.Decode(&second); err == nil {
 		r.fault(doc.at(second.Line, second.Column), "give further files with -i", "an inventory is one YAML document; here a second one starts")
 	} else if !errors.Is(err, io.EOF) {
-		r.fault(doc.syntaxSpot(err), "", "not valid YAML: %s", syntaxMessage(err))
+		doc.notYAML(err, r)
 	}
 	return tree
 }
@@ -153,6 +153,29 @@ func (d *document) tabbed(line int) int {
 		}
 	}
 	return line
+}
+
+// notYAML reports that the text is not YAML.
+func (d *document) notYAML(err error, r *report) {
+	at, hint := d.syntaxSpot(err), ""
+	if strings.Contains(err.Error(), "expected ',' or") {
+		// The one mistake that our variables invite: their braces end a YAML one.
+		if spot := d.bracedVariable(); spot != nil {
+			at, hint = spot, "between { } or [ ], put ${NAME} in quotes"
+		}
+	}
+	r.fault(at, hint, "not valid YAML: %s", syntaxMessage(err))
+}
+
+// bracedVariable finds a ${ without quotes between braces or brackets, or returns nil.
+func (d *document) bracedVariable() *node {
+	open := regexp.MustCompile(`^[^#"']*[{\[,][^#"']*(\$\{)`)
+	for i, line := range d.lines {
+		if m := open.FindStringSubmatchIndex(line); m != nil {
+			return d.at(i+1, len([]rune(line[:m[2]]))+1)
+		}
+	}
+	return nil
 }
 
 // syntaxMessage is a YAML error without the parts that the position already tells.

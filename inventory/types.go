@@ -13,7 +13,7 @@ type Inventory struct {
 
 	// Hosts lists the servers of the ensemble, in the order in which ids left out are given.
 	// Several entries may name the same address with different ports and folders.
-	Hosts []Host `yaml:"hosts" jsonschema:"minItems=1"`
+	Hosts []Host `yaml:"hosts,omitempty" jsonschema:"minItems=1"`
 
 	// Warnings are oddities that do not stop the inventory from being used.
 	Warnings []Problem `yaml:"-"`
@@ -30,7 +30,7 @@ type Host struct {
 
 	// Address is the host name or IP address at which the other servers reach this one;
 	// it stands in every zoo.cfg. Also where SSH connects, unless ssh.address differs.
-	Address string `yaml:"address"`
+	Address string `yaml:"address,omitempty"`
 
 	// ClientAddress is the host name or IP address that clients and zkctl status use,
 	// when it is not the address. (To bind the client port to one address,
