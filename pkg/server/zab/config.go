@@ -15,7 +15,7 @@ type Config struct {
 	// committed or not: it counts as history.
 	Epochs   Epochs
 	LastZxid Zxid       // last logged, or the snapshot's if that is newer
-	Window   []Proposal // the newest part of the history, ascending, ending at LastZxid; may be empty
+	Window   []Proposal // the newest part of the history without a gap, ending at LastZxid; empty if that is none of the log's
 
 	WindowCount int // committed proposals kept for learners that lag; default 500, fewer make snapshots frequent
 	WindowBytes int // bound on the bytes of these; 0 is none. The newest is always kept

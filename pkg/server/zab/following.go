@@ -58,7 +58,7 @@ func (p *Peer) dialFailed() {
 
 // register introduces us to the leader.
 func (p *Peer) register() {
-	p.following.stage = registering
+	p.following.stage, p.following.silent = registering, 0
 	kind := FollowerInfo
 	if !p.isVoter() {
 		kind = ObserverInfo

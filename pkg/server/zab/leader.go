@@ -243,7 +243,8 @@ func (p *Peer) serve(l *learner) {
 }
 
 // tickLeading keeps time for the leader: its own bounds, its learners', pings
-// each half TickTime, and the quorum check each whole one.
+// each half TickTime, and each whole one the check that those with a link, which
+// are heard from, are a quorum still.
 func (p *Peer) tickLeading() {
 	lead := p.leading
 	lead.ticks++
@@ -263,7 +264,7 @@ func (p *Peer) tickLeading() {
 	switch {
 	case lead.ticks%half != 0:
 		return
-	case lead.stage == established && lead.ticks/half%2 == 0 && !p.hasLearnerQuorum(func(l *learner) bool { return l.stage == served }):
+	case lead.stage == established && lead.ticks/half%2 == 0 && !p.hasLearnerQuorum(func(*learner) bool { return true }):
 		p.look()
 		return
 	}

@@ -93,13 +93,12 @@ func (p *Peer) Step(in Packet) error {
 	}
 }
 
-// LinkUp tells that the connection a Dial asked for stands.
+// LinkUp tells that the connection a Dial asked for stands. That of a dial which a
+// Hangup has given up is not to be reported.
 func (p *Peer) LinkUp(sid Sid) {
 	if f := p.following; f != nil && f.leader == sid && f.stage == dialing {
 		p.register()
-		return
 	}
-	p.out.hangup(sid)
 }
 
 // LinkDown tells that a Dial failed, or that the link to the leader or to a
@@ -117,8 +116,8 @@ func (p *Peer) LinkDown(sid Sid) {
 	}
 }
 
-// Heard tells that bytes of a long packet moved on the link with sid, so that the
-// transfer of a large snapshot is not taken for silence.
+// Heard tells that there is life on the link with sid beside the packets handed to
+// Step: bytes of a large snapshot moved, or a forwarded request came.
 func (p *Peer) Heard(sid Sid) {
 	if p.following != nil && p.following.leader == sid {
 		p.following.silent = 0

@@ -126,6 +126,8 @@ func (s *simulation) fail() {
 				delete(s.mail, r)
 			}
 		}
+	case k == 4 && a.peer != nil && a.peer.election != nil:
+		s.misjudge(a)
 	case k <= 5 && len(s.links) > 0:
 		l := s.links[s.rnd.Intn(len(s.links))]
 		s.trace("break %d-%d", l.learner, l.leader)
@@ -137,6 +139,15 @@ func (s *simulation) fail() {
 		s.trace("heal all")
 		clear(s.cuts)
 	}
+}
+
+// misjudge ends a server's election with a leader out of thin air. Elections only
+// make progress likely; what keeps the promises must not depend on their outcome.
+func (s *simulation) misjudge(n *node) {
+	v := Vote{Leader: s.config.Ensemble.Voters[s.rnd.Intn(len(s.config.Ensemble.Voters))], Round: n.peer.round}
+	s.trace("%d believes that %d is elected", n.sid, v.Leader)
+	n.peer.conclude(v, func(Sid) bool { return true })
+	n.collect()
 }
 
 func (w *world) tick(n *node) {
