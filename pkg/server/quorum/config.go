@@ -1,0 +1,170 @@
+package quorum
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// Config is what a [Peer] starts from. Zero means the default where one is told.
+type Config struct {
+	Self    zab.Sid  // our sid; it must be one of Members
+	Members []Member // the whole ensemble
+
+	Groups  map[zab.Sid]int64 // voter -> group; see zab.Ensemble
+	Weights map[zab.Sid]int64 // voter -> weight
+
+	TickTime  time.Duration // at least 10 ms; no default
+	InitLimit int           // bound on joining and gathering a quorum, in TickTimes, at least 1; no default
+	SyncLimit int           // bound on silence once in sync, in TickTimes, at least 1; no default
+
+	CnxTimeout     time.Duration // bound on one attempt to connect; default 5 s (zookeeper.cnxTimeout)
+	ListenOnAllIPs bool          // listen on every address, not only on our own (quorumListenOnAllIPs)
+	BindTries      int           // attempts, 1 s apart, to open the election port before Run fails; default 3, negative is no bound
+
+	// Text is the ensemble's configuration as servers send it to each other:
+	// "server.N=..." lines and "version=0" (QuorumMaj.java). Default: made from Members.
+	Text string
+
+	// What the disk holds, see zab.Config.
+	Epochs   zab.Epochs
+	LastZxid zab.Zxid
+	Window   []zab.Proposal
+
+	WindowCount int // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
+	WindowBytes int // bound on the bytes of these; 0 is none
+	MaxPacket   int // bytes of data in a packet of the quorum port; default 64 MiB
+	QueueBytes  int // what may wait for a learner in sync before it is dropped; default 128 MiB
+
+	Logger *slog.Logger // default: none
+
+	// Timing, mostly for tests. Default in brackets.
+	Tick         time.Duration // of zab's clock [20 ms, or TickTime/10 if that is less]
+	FinalizeWait time.Duration // how long a winning vote waits for a better one [200 ms]
+	NotifyMin    time.Duration // first pause before a vote is repeated [200 ms]
+	NotifyMax    time.Duration // the pause doubles up to this [5 s]
+	DialRetry    time.Duration // pause between attempts to reach the leader [100 ms]
+}
+
+// Member is one server of the ensemble. Each address is "host:port"; a server
+// with several can be reached by any of them.
+type Member struct {
+	Sid      zab.Sid
+	Quorum   []string // where it listens while it leads
+	Election []string
+	Observer bool
+}
+
+// withDefaults fills in what the caller left zero.
+func (c Config) withDefaults() Config {
+	c.CnxTimeout = cmp.Or(c.CnxTimeout, 5*time.Second)
+	c.BindTries = cmp.Or(c.BindTries, 3)
+	c.MaxPacket = cmp.Or(c.MaxPacket, 64<<20)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 128<<20)
+	c.Tick = cmp.Or(c.Tick, min(20*time.Millisecond, c.TickTime/10))
+	c.FinalizeWait = cmp.Or(c.FinalizeWait, 200*time.Millisecond)
+	c.NotifyMin = cmp.Or(c.NotifyMin, 200*time.Millisecond)
+	c.NotifyMax = cmp.Or(c.NotifyMax, max(5*time.Second, c.NotifyMin))
+	c.DialRetry = cmp.Or(c.DialRetry, 100*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Text == "" {
+		c.Text = configText(c.Members)
+	}
+	return c
+}
+
+// validate reports every fault of a Config with defaults but those that zab finds.
+func (c Config) validate() error {
+	var faults []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	require(c.TickTime >= 10*time.Millisecond, "tickTime %s: at least 10 ms", c.TickTime)
+	require(c.InitLimit >= 1, "initLimit %d: at least 1; an ensemble needs it set", c.InitLimit)
+	require(c.SyncLimit >= 1, "syncLimit %d: at least 1; an ensemble needs it set", c.SyncLimit)
+	require(c.Tick > 0 && c.CnxTimeout > 0 && c.FinalizeWait > 0 && c.NotifyMin > 0 && c.NotifyMax >= c.NotifyMin && c.DialRetry > 0,
+		"a timing is negative, or NotifyMax %s below NotifyMin %s", c.NotifyMax, c.NotifyMin)
+	require(c.MaxPacket > 0 && c.QueueBytes > 0, "MaxPacket %d, QueueBytes %d: must be positive", c.MaxPacket, c.QueueBytes)
+	for _, m := range c.Members {
+		require(len(m.Quorum) > 0, "server %d has no quorum address", m.Sid)
+		require(len(m.Election) > 0, "server %d has no election address", m.Sid)
+		for _, a := range slices.Concat(m.Quorum, m.Election) {
+			_, _, err := net.SplitHostPort(a)
+			require(err == nil, "server %d: address %q must be host:port", m.Sid, a)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// initTimeout and syncTimeout are the limits as times.
+func (c Config) initTimeout() time.Duration { return time.Duration(c.InitLimit) * c.TickTime }
+func (c Config) syncTimeout() time.Duration { return time.Duration(c.SyncLimit) * c.TickTime }
+
+// member returns the member of that sid, or nil.
+func (c Config) member(sid zab.Sid) *Member {
+	i := slices.IndexFunc(c.Members, func(m Member) bool { return m.Sid == sid })
+	if i < 0 {
+		return nil
+	}
+	return &c.Members[i]
+}
+
+// zab is what the state machine is to start from.
+func (c Config) zab() zab.Config {
+	ticks := func(d time.Duration) int { return max(1, int((d+c.Tick-1)/c.Tick)) }
+	e := zab.Ensemble{Groups: c.Groups, Weights: c.Weights}
+	for _, m := range c.Members {
+		if m.Observer {
+			e.Observers = append(e.Observers, m.Sid)
+		} else {
+			e.Voters = append(e.Voters, m.Sid)
+		}
+	}
+	tickTime := max(2, ticks(c.TickTime))
+	return zab.Config{
+		Self: c.Self, Ensemble: e,
+		Epochs: c.Epochs, LastZxid: c.LastZxid, Window: c.Window,
+		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes,
+		FinalizeWait: ticks(c.FinalizeWait), NotifyMin: ticks(c.NotifyMin), NotifyMax: ticks(c.NotifyMax),
+		TickTime: tickTime, InitLimit: c.InitLimit * tickTime, SyncLimit: c.SyncLimit * tickTime,
+		DialRetry: ticks(c.DialRetry), DialTries: 1 + int(c.initTimeout()/c.DialRetry),
+		Jitter: rand.IntN,
+	}
+}
+
+// configText describes the members as the servers of an ensemble do.
+func configText(members []Member) string {
+	var b strings.Builder
+	for _, m := range members {
+		role := "participant"
+		if m.Observer {
+			role = "observer"
+		}
+		fmt.Fprintf(&b, "server.%d=%s:%s\n", m.Sid, configAddresses(m), role)
+	}
+	return b.String() + "version=0"
+}
+
+// configAddresses joins a member's addresses: host:quorum:election|...
+func configAddresses(m Member) string {
+	var triples []string
+	for i := range min(len(m.Quorum), len(m.Election)) {
+		_, port, err := net.SplitHostPort(m.Election[i])
+		if err == nil {
+			triples = append(triples, m.Quorum[i]+":"+port)
+		}
+	}
+	return strings.Join(triples, "|")
+}

@@ -1,0 +1,146 @@
+package quorum
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// diskJob is what one Ready asks of the disk, done in the order of the fields.
+type diskJob struct {
+	mark      uint64
+	truncate  *zab.Zxid
+	install   *zab.Zxid
+	staged    Staged // for install
+	proposals []zab.Proposal
+	epochs    *zab.Epochs
+}
+
+// disk does what is queued for it, in order and on one goroutine. Everything that
+// queued up while it was busy shares one sync.
+type disk struct {
+	log     Log
+	base    base
+	durable func(mark uint64) // everything up to mark is on disk
+	failed  func(error)       // called once; nothing is done after it
+
+	mu     sync.Mutex
+	work   *sync.Cond
+	queue  []diskJob
+	closed bool
+}
+
+// base changes what the log stands on; a [Machine] does.
+type base interface {
+	Truncate(zab.Zxid) error
+	Install(Staged, zab.Zxid) error
+}
+
+func newDisk(log Log, b base, durable func(uint64), failed func(error)) *disk {
+	d := &disk{log: log, base: b, durable: durable, failed: failed}
+	d.work = sync.NewCond(&d.mu)
+	return d
+}
+
+// put queues a job; it does not wait.
+func (d *disk) put(j diskJob) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, j)
+	d.work.Signal()
+}
+
+// close makes run return when it has done what it is at. What still waits is
+// dropped: nobody was told that it is on disk.
+func (d *disk) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	d.work.Signal()
+}
+
+// take waits for work; it returns none when the disk is closed.
+func (d *disk) take() []diskJob {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.queue) == 0 && !d.closed {
+		d.work.Wait()
+	}
+	jobs := d.queue
+	d.queue = nil
+	if d.closed {
+		return nil
+	}
+	return jobs
+}
+
+// run works until close, or until the disk fails.
+func (d *disk) run() {
+	for {
+		jobs := d.take()
+		if jobs == nil {
+			return
+		}
+		if err := d.do(jobs); err != nil {
+			d.failed(err)
+			return
+		}
+		d.durable(jobs[len(jobs)-1].mark)
+	}
+}
+
+// do performs jobs; the appends of consecutive ones share a sync.
+func (d *disk) do(jobs []diskJob) error {
+	dirty := false
+	sync := func() error {
+		if !dirty {
+			return nil
+		}
+		dirty = false
+		if err := d.log.Sync(); err != nil {
+			return fmt.Errorf("sync the log: %w", err)
+		}
+		return nil
+	}
+	for _, j := range jobs {
+		if j.truncate != nil || j.install != nil {
+			if err := sync(); err != nil {
+				return err
+			}
+			if err := d.rebase(j); err != nil {
+				return err
+			}
+		}
+		if len(j.proposals) > 0 {
+			dirty = true
+			if err := d.log.Append(j.proposals); err != nil {
+				return fmt.Errorf("append %s to the log: %w", j.proposals[0].Zxid, err)
+			}
+		}
+		if j.epochs != nil {
+			if err := sync(); err != nil {
+				return err
+			}
+			if err := d.log.WriteEpochs(*j.epochs); err != nil {
+				return fmt.Errorf("write the epochs: %w", err)
+			}
+		}
+	}
+	return sync()
+}
+
+// rebase truncates the log or installs a snapshot.
+func (d *disk) rebase(j diskJob) error {
+	if j.truncate != nil {
+		if err := d.base.Truncate(*j.truncate); err != nil {
+			return fmt.Errorf("truncate the log after %s: %w", *j.truncate, err)
+		}
+	}
+	if j.install != nil {
+		if err := d.base.Install(j.staged, *j.install); err != nil {
+			return fmt.Errorf("install the leader's snapshot of %s: %w", *j.install, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package quorum
+
+import (
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// execute does what one Ready asks for, in the order that zab.Ready tells.
+func (p *Peer) execute(r zab.Ready) {
+	if r.Role != nil && !r.Role.Serving {
+		p.enter(*r.Role)
+	}
+	if r.NeedsDisk() {
+		p.toDisk(r)
+	}
+	if len(r.Commit) > 0 {
+		p.whenBased(func() { p.machine.Commit(r.Commit) })
+		p.applied = r.Commit[len(r.Commit)-1].Zxid
+	}
+	for _, out := range r.Send {
+		p.send(out)
+	}
+	for _, sid := range r.Hangup {
+		p.hangup(sid)
+	}
+	if r.Dial != nil {
+		p.dialLeader(*r.Dial)
+	}
+	if r.Role != nil && r.Role.Serving {
+		p.enter(*r.Role)
+	}
+}
+
+// toDisk queues a Ready's work for the disk.
+func (p *Peer) toDisk(r zab.Ready) {
+	job := diskJob{mark: r.Mark, truncate: r.Truncate, install: r.Install, proposals: r.Append, epochs: r.Epochs}
+	if r.Install != nil {
+		job.staged, p.staged = p.staged, nil
+	}
+	if r.Truncate != nil || r.Install != nil {
+		p.rebasing = r.Mark
+	}
+	p.disk.put(job)
+}
+
+// enter takes up a role: it opens or closes the quorum port and tells the machine.
+func (p *Peer) enter(place zab.RoleChange) {
+	now := time.Now()
+	switch {
+	case place.Role == zab.Looking:
+		p.counts.lookingSince = now
+		p.closeLinks()
+	case p.place.Role == zab.Looking:
+		p.counts.electionTime = now.Sub(p.counts.lookingSince)
+	}
+	if place.Role == zab.Leading && p.acceptor == nil {
+		p.acceptor = p.openAcceptor()
+	}
+	p.place = place
+	term := Term{RoleChange: place}
+	if place.Role == zab.Leading && place.Serving {
+		term.Next = p.zab.NextZxid()
+	}
+	p.log.Info("role", "role", place.Role.String(), "phase", place.Phase.String(), "leader", leaderText(place.Leader),
+		"epoch", place.Epoch, "serving", place.Serving)
+	p.whenBased(func() { p.machine.Term(term) })
+	p.publish()
+}
+
+// leaderText is a leader's sid for a log line.
+func leaderText(sid zab.Sid) any {
+	if sid == zab.None {
+		return "none"
+	}
+	return int64(sid)
+}
+
+// send passes a packet on to the port it belongs to.
+func (p *Peer) send(out zab.Packet) {
+	if out.Kind == zab.Notification {
+		p.election.send(out)
+		return
+	}
+	l := p.links[out.To]
+	if l == nil {
+		return // the link ended meanwhile; zab has been told
+	}
+	if out.Kind == zab.Ping && p.place.Role != zab.Leading {
+		out.Data = appendTouches(p.machine.Touched())
+	}
+	item := outItem{packet: fromZab(out, p.cfg.Text)}
+	if out.Kind == zab.Snap {
+		item.snapshot = p.takeSnapshot()
+	}
+	p.queue(l, item)
+	switch {
+	case out.Kind == zab.NewLeader:
+		l.synced = true
+	case out.Kind == zab.Ack && p.place.Role != zab.Leading:
+		l.conn.timeout.Store(int64(p.cfg.syncTimeout()))
+	case out.Kind == zab.UpToDate:
+		l.conn.timeout.Store(int64(p.cfg.syncTimeout()))
+	}
+}
+
+// queue lets an item wait for a link's writer. What the synchronisation itself
+// needs is bounded by zab's window; the rest is bounded here.
+func (p *Peer) queue(l *link, item outItem) {
+	bound := 0
+	if l.synced {
+		bound = p.cfg.QueueBytes
+	}
+	if !l.out.put(item, bound) {
+		p.drop(l, errTooSlow)
+	}
+}
+
+// takeSnapshot asks the machine for a snapshot of what has been committed so far.
+func (p *Peer) takeSnapshot() <-chan snapshotResult {
+	result := make(chan snapshotResult, 1)
+	p.whenBased(func() {
+		s, err := p.machine.Snapshot()
+		result <- snapshotResult{s, err}
+	})
+	return result
+}

@@ -1,0 +1,270 @@
+package quorum
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/jute"
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// link is a connection of the quorum port: with a learner, or with the leader. The
+// loop registers it by sid; what comes from a link that is no longer registered
+// is dropped, so that nothing of an older term or connection reaches a newer one.
+type link struct {
+	sid  zab.Sid
+	conn *timedConn
+	in   *bufio.Reader
+	out  *outbound
+
+	// Used by the loop only.
+	synced bool // NEWLEADER has been queued: from now on what waits is bounded
+
+	once sync.Once
+}
+
+const linkBuffer = 64 << 10
+
+// newLink wraps a connection. In holds what was already read from it, or is nil.
+func newLink(sid zab.Sid, conn *timedConn, in *bufio.Reader) *link {
+	if in == nil {
+		in = bufio.NewReaderSize(conn, linkBuffer)
+	}
+	return &link{sid: sid, conn: conn, in: in, out: newOutbound()}
+}
+
+// close ends the link and its goroutines.
+func (l *link) close() {
+	l.once.Do(func() {
+		l.out.close()
+		_ = l.conn.Close()
+	})
+}
+
+// timedConn bounds every read and write by a time, and tells of progress while a
+// snapshot is transferred, which may take long.
+type timedConn struct {
+	net.Conn
+	timeout atomic.Int64 // a time.Duration
+	moved   func()       // tells of progress; set before the link's goroutines start
+	bulk    atomic.Bool  // a snapshot is under way
+	told    atomic.Int64 // when moved was last called, since the Unix epoch in ns
+}
+
+func newTimedConn(conn net.Conn, timeout time.Duration) *timedConn {
+	c := &timedConn{Conn: conn}
+	c.timeout.Store(int64(timeout))
+	return c
+}
+
+func (c *timedConn) deadline() time.Time {
+	return time.Now().Add(time.Duration(c.timeout.Load()))
+}
+
+// Read reads within the time.
+func (c *timedConn) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(c.deadline())
+	n, err := c.Conn.Read(b)
+	c.tell(n)
+	return n, err
+}
+
+// Write writes within the time.
+func (c *timedConn) Write(b []byte) (int, error) {
+	_ = c.SetWriteDeadline(c.deadline())
+	n, err := c.Conn.Write(b)
+	c.tell(n)
+	return n, err
+}
+
+// tell reports that n bytes moved, at most once in a while.
+func (c *timedConn) tell(n int) {
+	const often = 50 * time.Millisecond
+	if n <= 0 || !c.bulk.Load() {
+		return
+	}
+	now, told := time.Now().UnixNano(), c.told.Load()
+	if now-told >= int64(often) && c.told.CompareAndSwap(told, now) {
+		c.moved()
+	}
+}
+
+// outbound is what waits to be written to a link.
+type outbound struct {
+	wake chan struct{} // has a value when there is something to write, or the link is closed
+	done chan struct{}
+
+	mu     sync.Mutex
+	items  []outItem
+	bytes  int // of the items that are bounded
+	closed bool
+}
+
+// outItem is a packet, and behind a SNAP the snapshot.
+type outItem struct {
+	packet   packet
+	counted  int // bytes held against the bound
+	snapshot <-chan snapshotResult
+}
+
+type snapshotResult struct {
+	snapshot Snapshot
+	err      error
+}
+
+func newOutbound() *outbound {
+	return &outbound{wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// put queues an item; it is false when a bounded one does not fit any more.
+func (o *outbound) put(item outItem, bound int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return true
+	}
+	if bound > 0 {
+		item.counted = packetOverhead + len(item.packet.data)
+		if o.bytes > 0 && o.bytes+item.counted > bound {
+			return false
+		}
+	}
+	o.bytes += item.counted
+	o.items = append(o.items, item)
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take hands over what waits, and is false when the link is closed.
+func (o *outbound) take() ([]outItem, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	items := o.items
+	o.items = nil
+	return items, !o.closed
+}
+
+// written gives the room of an item back.
+func (o *outbound) written(item outItem) {
+	if item.counted > 0 {
+		o.mu.Lock()
+		o.bytes -= item.counted
+		o.mu.Unlock()
+	}
+}
+
+func (o *outbound) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.closed, o.items = true, nil
+		close(o.done)
+	}
+}
+
+// write is the link's writer: it writes what is queued and flushes when nothing is.
+func (l *link) write(ctx context.Context) error {
+	w := bufio.NewWriterSize(l.conn, linkBuffer)
+	var scratch []byte
+	for {
+		items, open := l.out.take()
+		if !open {
+			return net.ErrClosed
+		}
+		for _, item := range items {
+			scratch = item.packet.append(scratch[:0])
+			if _, err := w.Write(scratch); err != nil {
+				return err
+			}
+			if item.snapshot != nil {
+				if err := l.writeSnapshot(ctx, w, item); err != nil {
+					return err
+				}
+			}
+			l.out.written(item)
+		}
+		if len(items) > 0 {
+			if cap(scratch) > 1<<20 {
+				scratch = nil
+			}
+			continue // more may have come meanwhile
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		select {
+		case <-l.out.wake:
+		case <-l.out.done:
+			return net.ErrClosed
+		}
+	}
+}
+
+// snapshotEnd follows a snapshot on the wire (LearnerHandler.java).
+const snapshotEnd = "BenWasHere"
+
+// writeSnapshot streams a snapshot behind its SNAP packet.
+func (l *link) writeSnapshot(ctx context.Context, w *bufio.Writer, item outItem) error {
+	var result snapshotResult
+	select {
+	case result = <-item.snapshot:
+	case <-l.out.done:
+		return net.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if result.err != nil {
+		return fmt.Errorf("take a snapshot for learner %d: %w", l.sid, result.err)
+	}
+	if z := result.snapshot.Zxid(); z != item.packet.zxid {
+		return fmt.Errorf("the snapshot for learner %d is of zxid %#x, not %#x", l.sid, z, item.packet.zxid)
+	}
+	l.conn.bulk.Store(true)
+	defer l.conn.bulk.Store(false)
+	if _, err := result.snapshot.WriteTo(w); err != nil {
+		return fmt.Errorf("send a snapshot to learner %d: %w", l.sid, err)
+	}
+	_, err := w.Write(jute.AppendString(nil, snapshotEnd))
+	return err
+}
+
+// readSnapshot receives the snapshot that follows a SNAP packet.
+func (l *link) readSnapshot(m Machine) (Staged, error) {
+	l.conn.bulk.Store(true)
+	defer l.conn.bulk.Store(false)
+	staged, err := m.Receive(l.in)
+	if err != nil {
+		return nil, fmt.Errorf("receive a snapshot from server %d: %w", l.sid, err)
+	}
+	end, err := readString(l.in, len(snapshotEnd))
+	if err == nil && end != snapshotEnd {
+		err = fmt.Errorf("%w: %q", errWire, end)
+	}
+	if err != nil {
+		discard(staged)
+		return nil, fmt.Errorf("receive a snapshot from server %d: what follows it: %w", l.sid, err)
+	}
+	return staged, nil
+}
+
+// discard lets go of a snapshot that will not be installed.
+func discard(s Staged) {
+	if c, ok := s.(io.Closer); ok {
+		_ = c.Close()
+	}
+}
+
+// benign reports whether an error is merely the end of a connection.
+func benign(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,128 @@
+package quorum
+
+import (
+	"errors"
+
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// startLink registers a link and starts its goroutines. First is a packet that
+// came by it already; without one the link is the one we dialled to our leader.
+func (p *Peer) startLink(l *link, first ...zab.Packet) {
+	p.links[l.sid] = l
+	l.conn.moved = func() {
+		p.inbox.put(func() {
+			if p.links[l.sid] == l {
+				p.zab.Heard(l.sid)
+			}
+		})
+	}
+	ended := func(err error) { p.inbox.put(func() { p.drop(l, err) }) }
+	p.running.Go(func() { ended(l.write(p.ctx)) })
+	p.running.Go(func() { ended(p.read(l)) })
+	for _, in := range first {
+		p.step(l, in)
+	}
+}
+
+// read hands the packets of a link to the loop until it ends.
+func (p *Peer) read(l *link) error {
+	for {
+		in, err := readPacket(l.in, p.cfg.MaxPacket)
+		if err != nil {
+			return err
+		}
+		var staged Staged
+		if in.kind == typeSnap {
+			if staged, err = l.readSnapshot(p.machine); err != nil {
+				return err
+			}
+		}
+		if !p.inbox.putWhenRoom(func() { p.receive(l, in, staged) }) {
+			discard(staged)
+			return nil
+		}
+	}
+}
+
+// receive takes a packet of the quorum port.
+func (p *Peer) receive(l *link, in packet, staged Staged) {
+	if p.links[l.sid] != l {
+		discard(staged)
+		return
+	}
+	if err := p.relay(l, in); err != nil {
+		p.drop(l, err)
+		return
+	}
+	message, ok, err := toZab(in)
+	switch {
+	case err != nil:
+		p.drop(l, err)
+		return
+	case !ok:
+		return
+	}
+	p.staged = staged
+	p.step(l, message)
+	if staged != nil {
+		p.settle()
+		discard(p.staged) // unless it is being installed
+		p.staged = nil
+	}
+}
+
+// step hands a packet to zab.
+func (p *Peer) step(l *link, in zab.Packet) {
+	in.From, in.To = l.sid, p.cfg.Self
+	err := p.zab.Step(in)
+	if err == nil {
+		return
+	}
+	p.log.Warn("packet refused", "from", l.sid, "packet", in.Kind.String(), "zxid", in.Zxid.String(), "err", err)
+	if errors.Is(err, zab.ErrCloseLink) && p.links[l.sid] == l {
+		p.hangup(l.sid)
+	}
+}
+
+// closeLinks ends everything on the quorum port, and what depends on it.
+func (p *Peer) closeLinks() {
+	if p.acceptor != nil {
+		p.acceptor.close()
+		p.acceptor = nil
+	}
+	p.giveUpDialling()
+	for sid := range p.links {
+		p.hangup(sid)
+	}
+	p.syncs = nil
+}
+
+// hangup closes the link to a server, or gives up dialling it. Zab is not told.
+func (p *Peer) hangup(sid zab.Sid) {
+	if d := p.dialling; d != nil && d.sid == sid {
+		p.giveUpDialling()
+	}
+	if l := p.links[sid]; l != nil {
+		delete(p.links, sid)
+		l.close()
+	}
+}
+
+// drop closes a link for a reason of ours or of its other end, and tells zab.
+func (p *Peer) drop(l *link, err error) {
+	if p.links[l.sid] != l {
+		return
+	}
+	delete(p.links, l.sid)
+	l.close()
+	if benign(err) {
+		p.log.Info("link ended", "with", l.sid)
+	} else {
+		p.log.Warn("link ended", "with", l.sid, "err", err)
+	}
+	p.zab.LinkDown(l.sid)
+}
+
+// errTooSlow says why a learner was dropped.
+var errTooSlow = errors.New("it does not keep up: too much waits to be sent to it")

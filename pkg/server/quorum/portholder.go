@@ -1,0 +1,71 @@
+package quorum
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// portHolder names the process that listens on the port of an address, such as
+// "java (pid 4711)", as far as the proc file system tells; "" if it does not.
+func portHolder(address string) string {
+	_, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return ""
+	}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for _, inode := range listeningInodes(table, port) {
+			if holder := socketHolder(inode); holder != "" {
+				return holder
+			}
+		}
+	}
+	return ""
+}
+
+// listeningInodes returns the inodes of sockets that listen on the port (proc(5):
+// field 1 is the local address, field 3 the state, field 9 the inode).
+func listeningInodes(table string, port uint64) []string {
+	const listening = "0A"
+	f, err := os.Open(table)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var inodes []string
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.Fields(s.Text())
+		if len(fields) < 10 || fields[3] != listening {
+			continue
+		}
+		_, hexPort, ok := strings.Cut(fields[1], ":")
+		if n, err := strconv.ParseUint(hexPort, 16, 16); ok && err == nil && n == port {
+			inodes = append(inodes, fields[9])
+		}
+	}
+	return inodes
+}
+
+// socketHolder finds the process that has the socket of that inode open.
+func socketHolder(inode string) string {
+	files, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return ""
+	}
+	for _, file := range files {
+		if target, err := os.Readlink(file); err == nil && target == "socket:["+inode+"]" {
+			process := filepath.Dir(filepath.Dir(file))
+			name, _ := os.ReadFile(filepath.Join(process, "comm"))
+			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), filepath.Base(process))
+		}
+	}
+	return ""
+}
