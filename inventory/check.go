@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -53,9 +54,14 @@ func (c *checker) settings(path string, s Settings) {
 			c.address(places.at(at+".address", at), b.Address)
 		}
 	}
-	if s.SSH.Port != 0 && places.at(join(path, "ssh.port")) != nil && s.Connection == ConnectLocal {
-		c.r.warn(places.keys[join(path, "ssh.port")], "", "connection: local uses no SSH; ssh.port has no effect")
+	if at := places.at(join(path, "ssh")); at != nil && s.Connection == ConnectLocal && !c.anySSH(path) {
+		c.r.warn(places.keys[join(path, "ssh")], "", "connection: local uses no SSH; this has no effect")
 	}
+}
+
+// anySSH tells whether a host overrides the connection: local that stands at path.
+func (c *checker) anySSH(path string) bool {
+	return path == "" && slices.ContainsFunc(c.inv.Hosts, func(h Host) bool { return h.Connection == ConnectSSH })
 }
 
 // ensemble looks at the servers together: how many vote.

@@ -64,6 +64,23 @@ func TestExamplesLoad(t *testing.T) {
 	}
 }
 
+func TestLocalExampleIsOneMachine(t *testing.T) {
+	inv, err := inventory.Load(options(), "local.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers, err := inv.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range servers {
+		want := inventory.Ports{Client: 2181 + i, Quorum: 2888 + i, Election: 3888 + i}
+		if s.ID != i+1 || s.Ports != want || s.Machine() != "this machine" || !strings.HasPrefix(s.Paths.DataDir, "/home/op/.zkctl/local/zk") {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 func TestExample(t *testing.T) {
 	for _, addresses := range [][]string{nil, {"a"}, {"a.example.com", "10.0.0.1", "fd00::1"}} {
 		var b bytes.Buffer
@@ -273,6 +290,7 @@ func TestWarnings(t *testing.T) {
 		"1 and 1":     {hosts(1) + "  - {address: o, role: observer}\nconfig: {standaloneEnabled: false}\n", "single participant"},
 		"unknown key": {hosts(1) + "config: {maxClientCnxn: 5}\n", "did you mean maxClientCnxns?"},
 		"jute":        {hosts(1) + "config: {jute.maxbuffer: 5}\n", "ignores jute.maxbuffer"},
+		"ssh unused":  {hosts(1) + "connection: local\nssh: {port: 22}\n", "hosts.yaml:4:1: connection: local uses no SSH"},
 		"loopback":    {hosts(2) + "  - {address: 127.0.0.1}\n", "127.0.0.1 is not reachable from h0"},
 	} {
 		t.Run(name, func(t *testing.T) {

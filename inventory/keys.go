@@ -44,7 +44,7 @@ int request_throttle_stall_time request_throttler.shutdownTimeout throttled_op_w
 int watcherCleanThreadsNum watcherCleanThreshold watcherCleanIntervalInSeconds maxInProcessingDeadWatchers
 int messageTracker.BufferSize jvm.pause.info-threshold.ms jvm.pause.warn-threshold.ms jvm.pause.sleep.time.ms
 int metricsProvider.numWorkerThreads metricsProvider.maxQueueSize metricsProvider.workerShutdownTimeoutMs
-int admin.idleTimeout ssl.handshakeDetectionTimeoutMillis ssl.quorum.handshakeDetectionTimeoutMillis
+int admin.idleTimeout admin.httpVersion admin.rateLimiterIntervalInMS ssl.handshakeDetectionTimeoutMillis ssl.quorum.handshakeDetectionTimeoutMillis
 float snapshotSizeFactor connection_throttle_drop_increase connection_throttle_drop_decrease
 float connection_throttle_decrease_ratio
 bool client.portUnification clientTcpKeepAlive netty.advancedFlowControl.enabled
@@ -92,7 +92,7 @@ func newKeySet() *keySet {
 	k := &keySet{
 		types: make(map[string]keyType),
 		// Keys of which there is one per number or per plugin.
-		families: regexp.MustCompile(`^(group\.\d+|weight\.\d+|authProvider\..+|superUser\..+|metricsProvider\..+|admin\.(ssl|rateLimiter)\..+|zookeeper\..+)$`),
+		families: regexp.MustCompile(`^(group\.\d+|weight\.\d+|authProvider\..+|superUser\..+|metricsProvider\..+|zookeeper\..+)$`),
 		spelling: regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`),
 	}
 	for _, line := range strings.Split(strings.TrimSpace(keyTable), "\n") {

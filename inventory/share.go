@@ -151,6 +151,11 @@ func (c *claims) ports(i int, server Server) {
 		text := strconv.Itoa(p.port)
 		c.take(address+text, claim{p.key, text, c.s.at(i, p.key), i})
 	}
+	if _, bound := server.Config.Get("clientPortAddress"); !bound {
+		// The client port is open on every address of the machine, under whatever name the others know it.
+		text := strconv.Itoa(server.Ports.Client)
+		c.take("client port "+text, claim{"ports.client", text, c.s.at(i, "ports.client"), i})
+	}
 	for _, key := range []string{"secureClientPort", "admin.serverPort", "metricsProvider.httpPort"} {
 		if text, set := server.Config.Get(key); set && text != "0" {
 			c.take(address+text, claim{"config." + key, text, c.s.at(i, "config."+key), i})
@@ -193,7 +198,9 @@ func (c *claims) take(thing string, by claim) {
 	if len(c.clashes[k]) == 0 {
 		c.clashList = append(c.clashList, k)
 	}
-	c.clashes[k] = append(c.clashes[k], what)
+	if !slices.Contains(c.clashes[k], what) {
+		c.clashes[k] = append(c.clashes[k], what)
+	}
 }
 
 // tell reports the clashes, one fault for each place and pair of servers.
