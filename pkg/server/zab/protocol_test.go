@@ -454,3 +454,37 @@ func (b *bench) checkReady(r Ready, log Zxid) Zxid {
 	}
 	return log
 }
+
+// TestEarlyAck: some Java followers acknowledge proposals before NEWLEADER; that
+// counts only once they have taken on the epoch.
+func TestEarlyAck(t *testing.T) {
+	b := newEstablished(t)
+	if err := b.Propose(Proposal{Zxid: b.NextZxid()}); err != nil {
+		t.Fatal(err)
+	}
+	b.LinkDown(2)
+	b.step(Packet{Kind: FollowerInfo, From: 1}, Packet{Kind: AckEpoch, From: 1}, Packet{Kind: Ack, From: 1, Zxid: MakeZxid(1, 1)})
+	if st := b.Status(); st.LastCommitted != 0 {
+		t.Errorf("committed %s", st.LastCommitted)
+	}
+	b.step(Packet{Kind: Ack, From: 1, Zxid: MakeZxid(1, 0)})
+	if st := b.Status(); st.LastCommitted != MakeZxid(1, 1) {
+		t.Errorf("committed %s", st.LastCommitted)
+	}
+}
+
+// TestReplacedLink: what was queued for a learner's former link does not reach the new one.
+func TestReplacedLink(t *testing.T) {
+	b := newEstablished(t)
+	if err := b.Propose(Proposal{Zxid: b.NextZxid()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Step(Packet{Kind: FollowerInfo, From: 2, Epoch: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range b.take() {
+		if p.Kind != LeaderInfo {
+			t.Errorf("sent %s", show(p))
+		}
+	}
+}

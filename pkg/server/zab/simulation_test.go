@@ -11,7 +11,7 @@ import (
 
 var (
 	seedFlag  = flag.Int64("seed", 0, "replay the simulation of this seed alone, with its trace")
-	seedsFlag = flag.Int64("seeds", 600, "how many seeds to simulate")
+	seedsFlag = flag.Int64("seeds", 400, "how many seeds to simulate")
 	stepsFlag = flag.Int("steps", 3000, "moves of each simulation before the faults end")
 )
 
@@ -116,7 +116,7 @@ func (s *simulation) move(trouble int) {
 // fail makes something go wrong.
 func (s *simulation) fail() {
 	a, b := s.anyNode(), s.anyNode()
-	switch k := s.rnd.Intn(10); {
+	switch k := s.rnd.Intn(11); {
 	case k <= 2 && a.peer != nil:
 		s.trace("crash %d", a.sid)
 		a.crash(s.rnd.Intn(2) * s.rnd.Intn(10))
@@ -126,13 +126,13 @@ func (s *simulation) fail() {
 				delete(s.mail, r)
 			}
 		}
-	case k == 4 && a.peer != nil && a.peer.election != nil:
+	case k <= 5 && a.peer != nil && a.peer.election != nil:
 		s.misjudge(a)
-	case k <= 5 && len(s.links) > 0:
+	case k <= 6 && len(s.links) > 0:
 		l := s.links[s.rnd.Intn(len(s.links))]
 		s.trace("break %d-%d", l.learner, l.leader)
 		s.breakLink(l)
-	case k <= 7 && a != b:
+	case k <= 8 && a != b:
 		s.trace("cut %d %d", a.sid, b.sid)
 		s.cut(a.sid, b.sid)
 	default:

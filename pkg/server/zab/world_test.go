@@ -233,6 +233,9 @@ func (n *node) serve() {
 		n.fault("leader %d of epoch %d: committed history %v, it has %v", n.sid, n.place.Epoch, short(n.order), short(n.applied))
 	}
 	n.order = slices.Clone(n.applied)
+	if !n.config.Ensemble.HasQuorum(func(sid Sid) bool { return n.node(sid).epochs.Current >= n.place.Epoch }) {
+		n.fault("leader %d serves, but epoch %d is not on a quorum's disks", n.sid, n.place.Epoch)
+	}
 }
 
 // judge checks the promises that hold at any time.
@@ -253,9 +256,7 @@ func (n *node) send(p Packet) {
 		}
 		return
 	}
-	if p.Kind == Snap && lastOf(n.applied) != p.Zxid {
-		n.fault("%d: sends a snapshot of %v, its tree is at %v", n.sid, p.Zxid, lastOf(n.applied))
-	}
+	n.judgeWord(p)
 	switch l := n.linkWith(p.To); {
 	case l == nil || len(l.downAt) > 0:
 	case l.learner == n.sid:
@@ -265,6 +266,24 @@ func (n *node) send(p Packet) {
 		if p.Kind == Snap {
 			l.snaps = append(l.snaps, slices.Clone(n.applied))
 		}
+	}
+}
+
+// judgeWord checks that what a packet says is true on the sender's disk.
+func (n *node) judgeWord(p Packet) {
+	ok := true
+	switch p.Kind {
+	case LeaderInfo:
+		ok = n.epochs.Accepted == p.Epoch
+	case AckEpoch:
+		ok = n.epochs.Accepted == n.peer.following.epoch && lastOf(n.disk) == p.Zxid
+	case Ack:
+		ok = n.epochs.Current == p.Zxid.Epoch() && len(upTo(n.disk, p.Zxid)) >= len(upTo(n.log, p.Zxid))
+	case Snap:
+		ok = lastOf(n.applied) == p.Zxid
+	}
+	if !ok {
+		n.fault("%s: the disk has epochs %v and ends at %v, the tree at %v", show(p), n.epochs, lastOf(n.disk), lastOf(n.applied))
 	}
 }
 
