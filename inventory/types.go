@@ -126,7 +126,8 @@ type Bastion struct {
 // host's name and {ensemble} for the ensemble's, so that servers can share a machine.
 type Paths struct {
 	// BaseDir puts everything that is not set by itself below one folder:
-	// bin/zkctl, conf, zkdata, zkdatalog and log.
+	// bin/zkctl, conf, zkdata, zkdatalog and log. A host's baseDir counts more than the
+	// ensemble's single paths.
 	BaseDir string `yaml:"baseDir,omitempty"`
 
 	// Binary is the zkctl executable. Default: /usr/local/bin/zkctl.
