@@ -271,7 +271,8 @@ func (h *Host) Unplug(ctx context.Context) error { return h.tb.net.cable(ctx, h.
 func (h *Host) Plug(ctx context.Context) error { return h.tb.net.cable(ctx, h.index, true) }
 
 // Exec runs a command in the host as root, without the network, and returns
-// what it wrote to standard output. The error of a command that fails is an
+// what it wrote to standard output. It does not wait for daemons the command
+// leaves behind. The error of a command that fails is an
 // [exec.ExitError] inside and tells what it wrote to standard error.
 func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
 	return h.ExecInput(ctx, nil, argv...)
@@ -280,6 +281,9 @@ func (h *Host) Exec(ctx context.Context, argv ...string) (string, error) {
 // ExecInput is [Host.Exec] with a standard input; nil is empty input.
 func (h *Host) ExecInput(ctx context.Context, in io.Reader, argv ...string) (string, error) {
 	fail := func(err error) error { return fmt.Errorf("%s: %s: %w", h.Name, strings.Join(argv, " "), err) }
+	if len(argv) == 0 {
+		return "", fail(errors.New("no command"))
+	}
 	pid := h.cgroup().leader()
 	if pid == 0 {
 		return "", fail(ErrOff)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -45,7 +46,7 @@ type network struct {
 	nodes int // hosts and the controller
 
 	mu        sync.Mutex
-	ports     map[int]bool    // plugged into the switch
+	ports     map[int]*netns  // of the nodes that have power
 	unplugged map[int]bool    // cable out, kept over reboots
 	cuts      map[link]bool   // kept over reboots
 	relays    map[link]*relay // both directions of a pair share one
@@ -56,7 +57,7 @@ func newNetwork(ctx context.Context, nodes int) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &network{sw: sw, nodes: nodes, ports: map[int]bool{}, unplugged: map[int]bool{}, cuts: map[link]bool{}, relays: map[link]*relay{}}
+	n := &network{sw: sw, nodes: nodes, ports: map[int]*netns{}, unplugged: map[int]bool{}, cuts: map[link]bool{}, relays: map[link]*relay{}}
 	err = sw.do(func() error { // a switch has no address
 		for _, which := range []string{"all", "default"} {
 			err := os.WriteFile("/proc/sys/net/ipv6/conf/"+which+"/disable_ipv6", []byte("1"), 0o644)
@@ -91,7 +92,7 @@ func (n *network) plug(ctx context.Context, index int, ns *netns) error {
 		fmt.Sprintf("link set %s master br0", port)); err != nil {
 		return err
 	}
-	n.ports[index] = true
+	n.ports[index] = ns
 	if err := ns.batch(ctx, "ip", n.nodeLines(index)...); err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (n *network) nodeLines(index int) []string {
 func (n *network) unplugForGood(ctx context.Context, index int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.ports[index] {
+	if n.ports[index] == nil {
 		return nil
 	}
 	delete(n.ports, index)
@@ -155,18 +156,36 @@ func (n *network) powerOff(ctx context.Context, index int) error {
 func (n *network) cable(ctx context.Context, index int, in bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	state := "down"
-	delete(n.unplugged, index)
 	if in {
-		state = "up"
-	} else {
-		n.unplugged[index] = true
+		return n.cableIn(ctx, index)
 	}
-	return n.setLink(ctx, index, state)
+	n.unplugged[index] = true
+	return n.setLink(ctx, index, "down")
+}
+
+// cableIn puts a cable back and waits until frames pass: the kernel may take a
+// second to notice the carrier.
+func (n *network) cableIn(ctx context.Context, index int) error {
+	delete(n.unplugged, index)
+	ns := n.ports[index]
+	if ns == nil {
+		return nil
+	}
+	if err := n.setLink(ctx, index, "up"); err != nil {
+		return err
+	}
+	return poll(ctx, func() (bool, error) {
+		port, err := n.sw.describe(ctx, portName(index))
+		if err != nil || !strings.Contains(port, " state forwarding ") {
+			return false, err
+		}
+		plug, err := ns.describe(ctx, "eth0")
+		return strings.Contains(plug, " state UP "), err
+	})
 }
 
 func (n *network) setLink(ctx context.Context, index int, state string) error {
-	if !n.ports[index] {
+	if n.ports[index] == nil {
 		return nil
 	}
 	return n.sw.batch(ctx, "ip", fmt.Sprintf("link set %s %s", portName(index), state))
@@ -207,8 +226,7 @@ func (n *network) heal(ctx context.Context, match func(link) bool, cables bool) 
 	}
 	if cables {
 		for index := range n.unplugged {
-			delete(n.unplugged, index)
-			errs = append(errs, n.setLink(ctx, index, "up"))
+			errs = append(errs, n.cableIn(ctx, index))
 		}
 	}
 	return errors.Join(errs...)
@@ -230,7 +248,7 @@ const (
 )
 
 func (n *network) addFilter(ctx context.Context, l link, kind filterKind) error {
-	if !n.ports[l.from] {
+	if n.ports[l.from] == nil {
 		return nil
 	}
 	device := "sink0"
@@ -243,7 +261,7 @@ func (n *network) addFilter(ctx context.Context, l link, kind filterKind) error 
 }
 
 func (n *network) delFilter(ctx context.Context, l link, kind filterKind) error {
-	if !n.ports[l.from] {
+	if n.ports[l.from] == nil {
 		return nil
 	}
 	return n.sw.batch(ctx, "tc", fmt.Sprintf("filter del dev %s ingress prio %d", portName(l.from), int(kind)+l.to))

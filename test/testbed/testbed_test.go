@@ -120,6 +120,8 @@ func TestPlain(t *testing.T) {
 			t.Errorf("systemctl is there: %s", out)
 		}
 	})
+	t.Run("exec", func(t *testing.T) { testExec(t, tb.Host(0)) })
+	t.Run("listen", func(t *testing.T) { testListen(t, tb) })
 	t.Run("neighbours", func(t *testing.T) { testNeighbours(t, tb) })
 	t.Run("cut", func(t *testing.T) { testCut(t, tb) })
 	t.Run("bastion", func(t *testing.T) { testBastion(t, tb) })
@@ -206,6 +208,46 @@ func passwordLogin(ctx context.Context, tb *Testbed, user, password string) erro
 		return err
 	}
 	return ssh.NewClient(c, chans, reqs).Close()
+}
+
+func testExec(t *testing.T, h *Host) {
+	out, err := h.ExecInput(t.Context(), strings.NewReader("word"), "sh", "-c", "cat; echo $HOME; sleep 1000 &")
+	if err != nil || out != "word/root\n" {
+		t.Errorf("a command that leaves a daemon: %q, %v", out, err)
+	}
+	var exit *exec.ExitError
+	_, err = h.Exec(t.Context(), "sh", "-c", "echo why >&2; exit 7")
+	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.HasSuffix(err.Error(), "exit status 7: why") {
+		t.Errorf("a command that fails: %v", err)
+	}
+	if _, err := h.Exec(t.Context(), "no-such-program"); !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("a program that is not there: %v", err)
+	}
+	if _, err := h.Exec(t.Context()); err == nil {
+		t.Error("no command at all is no error")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := h.Exec(ctx, "sleep", "1000"); err == nil {
+		t.Error("a command outlives its context")
+	}
+}
+
+func testListen(t *testing.T, tb *Testbed) {
+	l, err := tb.Controller().Listen(t.Context(), "tcp", tb.Controller().Addr.String()+":0")
+	must(t, err)
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	mustExec(t, tb.Host(0), "bash", "-c", "echo hello >/dev/tcp/ctl/"+port)
+	conn, err := l.Accept()
+	must(t, err)
+	defer conn.Close()
+	if b, err := io.ReadAll(conn); err != nil || string(b) != "hello\n" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if from, _, _ := net.SplitHostPort(conn.RemoteAddr().String()); from != tb.Host(0).Addr.String() {
+		t.Errorf("it comes from %s, not from %s", from, tb.Host(0).Addr)
+	}
 }
 
 func testNeighbours(t *testing.T, tb *Testbed) {

@@ -97,6 +97,19 @@ func (n *netns) batch(ctx context.Context, tool string, lines ...string) error {
 	})
 }
 
+// describe returns what ip tells about a device of the namespace.
+func (n *netns) describe(ctx context.Context, device string) (string, error) {
+	var text []byte
+	err := n.do(func() (err error) {
+		text, err = command(ctx, "ip", "-details", "link", "show", device).Output()
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("look at the device %s: %w", device, err)
+	}
+	return string(text), nil
+}
+
 func (n *netns) close() error { return n.file.Close() }
 
 // run runs a command and puts what it wrote into the error.
