@@ -89,7 +89,7 @@ func (c Config) validateData() error {
 	case e.Accepted < e.Current:
 		return fmt.Errorf("%w: acceptedEpoch %d is below currentEpoch %d: restore the acceptedEpoch file", ErrEpochs, e.Accepted, e.Current)
 	case c.LastZxid.Epoch() > e.Accepted:
-		return fmt.Errorf("%w: the log ends at %s, of an epoch above acceptedEpoch %d: restore the epoch files, or empty the data directory and let the leader refill it",
+		return fmt.Errorf("%w: the log ends at %s, above acceptedEpoch %d: restore the epoch files, or empty the data directory for the leader to refill",
 			ErrEpochs, c.LastZxid, e.Accepted)
 	}
 	last := Zxid(-1)

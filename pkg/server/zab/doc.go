@@ -13,7 +13,7 @@
 //	Step(packet)    this arrived from another server
 //	LinkUp(sid)     the connection we dialled to the leader stands
 //	LinkDown(sid)   the connection to our leader, or to one of our learners, is gone
-//	Heard(sid)      bytes of a long snapshot moved, so the link is alive
+//	Heard(sid)      there is life on the link beside packets
 //	Durable(mark)   what the Readys up to mark asked for is on disk
 //	Propose(p)      (leader) order this transaction
 //
@@ -25,6 +25,20 @@
 // before it acts on the next.
 //
 // A Peer is not safe for concurrent use.
+//
+// # What the driver has to see to
+//
+//   - Collect Readys after every input, and work them off in their order.
+//   - Hand in packets in the order sent, and only those of a living link. When a
+//     learner's FOLLOWERINFO comes by a new link, close its former one without a
+//     LinkDown and drop what is queued for it, then call Step.
+//   - Report each broken link once by LinkDown, unless Hangup closed it. Hangup also
+//     ends a dial. Listen for learners only while the role is Leading.
+//   - Close a link whose packet Step refuses with [ErrCloseLink].
+//   - After Truncate, trust no snapshot on disk that is newer than its zxid: while a
+//     peer looks for a leader its tree holds what may have to be taken back.
+//   - Call Step with a Snap packet only when the whole snapshot has arrived, and
+//     Heard while it does.
 //
 // # Reading order
 //

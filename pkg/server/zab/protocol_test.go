@@ -488,3 +488,46 @@ func TestReplacedLink(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkCommit is the leader's share of one write in an ensemble of three.
+func BenchmarkCommit(b *testing.B) {
+	c := fastConfig(3, 0)
+	c.Self = 3
+	p, err := New(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	drain := func() {
+		for p.HasReady() {
+			p.Durable(p.Ready().Mark)
+		}
+	}
+	own := Vote{Leader: 3, Round: 1}
+	for _, in := range []Packet{
+		{Kind: Notification, From: 1, Vote: own}, {Kind: Notification, From: 2, Vote: own},
+		{Kind: FollowerInfo, From: 1}, {Kind: FollowerInfo, From: 2}, {Kind: AckEpoch, From: 1}, {Kind: AckEpoch, From: 2},
+		{Kind: Ack, From: 1, Zxid: MakeZxid(1, 0)}, {Kind: Ack, From: 2, Zxid: MakeZxid(1, 0)},
+	} {
+		if err := p.Step(in); err != nil {
+			b.Fatal(err)
+		}
+		drain()
+	}
+	data := make([]byte, 100)
+	for b.Loop() {
+		z := p.NextZxid()
+		if err := p.Propose(Proposal{z, data}); err != nil {
+			b.Fatal(err)
+		}
+		drain()
+		for from := range Sid(2) {
+			if err := p.Step(Packet{Kind: Ack, From: from + 1, Zxid: z}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		drain()
+	}
+	if p.Status().LastCommitted == 0 {
+		b.Fatal("nothing was committed")
+	}
+}
