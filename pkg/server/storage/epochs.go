@@ -1,0 +1,132 @@
+package storage
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
+)
+
+const (
+	acceptedName = "acceptedEpoch"
+	currentName  = "currentEpoch"
+	updatingName = "updatingEpoch" // release 3.4, while it changes currentEpoch
+	epochLimit   = 1 << 10         // bytes of such a file that are read
+)
+
+// Epochs are the two numbers that a member of an ensemble must remember.
+type Epochs struct {
+	Accepted int64 // the newest epoch that this server promised to follow
+	Current  int64 // the newest epoch whose history it has taken over
+}
+
+// ReadEpochs reads both files; found is false when there is neither, as
+// after standalone operation. What is missing is the epoch of the last zxid,
+// so Recover comes first. It repairs what a crash of an Apache server leaves
+// (QuorumPeer.loadDataBase) and refuses contents that make no sense.
+func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
+	zxidEpoch := max(epochOf(s.last), 0)
+	accepted, hasAccepted, err := s.readEpoch(acceptedName)
+	if err != nil {
+		return Epochs{}, false, err
+	}
+	current, hasCurrent, err := s.readEpoch(currentName)
+	if err != nil {
+		return Epochs{}, false, err
+	}
+	e = Epochs{Accepted: accepted, Current: current}
+	if !hasAccepted {
+		e.Accepted = zxidEpoch
+	}
+	if !hasCurrent {
+		e.Current = zxidEpoch
+	}
+	if e.Current < zxidEpoch {
+		if e.Current, err = s.repairCurrent(e.Current, zxidEpoch); err != nil {
+			return Epochs{}, true, err
+		}
+	}
+	if e.Accepted < e.Current {
+		return Epochs{}, true, fmt.Errorf("%w: %s holds %d, less than the %d of %s; restore both from a backup, or move %s aside and let this server copy the state from the leader",
+			ErrCorrupt, filepath.Join(s.snapDir, acceptedName), e.Accepted, e.Current, currentName, s.snapDir)
+	}
+	return e, hasAccepted || hasCurrent, nil
+}
+
+// repairCurrent finds the epoch that an interrupted change was to write.
+func (s *Store) repairCurrent(current, zxidEpoch int64) (int64, error) {
+	if _, err := s.fs.Stat(filepath.Join(s.snapDir, updatingName)); err == nil {
+		return zxidEpoch, nil
+	}
+	if next, ok, err := s.readEpoch(currentName + ".tmp"); err == nil && ok && next >= zxidEpoch {
+		return next, nil
+	}
+	return 0, fmt.Errorf("%w: %s holds %d, but the last zxid is 0x%x; restore it from a backup, or move %s aside and let this server copy the state from the leader",
+		ErrCorrupt, filepath.Join(s.snapDir, currentName), current, s.last, s.snapDir)
+}
+
+func (s *Store) readEpoch(name string) (epoch int64, found bool, err error) {
+	path := filepath.Join(s.snapDir, name)
+	b, err := disk.ReadFile(s.fs, path, epochLimit)
+	if notExist(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("read epoch: %w", err)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	v, err := strconv.ParseInt(strings.TrimSuffix(line, "\r"), 10, 64)
+	if err != nil || v < 0 || line[0] == '+' {
+		return 0, false, fmt.Errorf("%w: %s holds %q where an epoch is expected; write the decimal epoch of the last leader into it, or restore it from a backup",
+			ErrCorrupt, path, line)
+	}
+	return v, true, nil
+}
+
+// WriteEpochs makes both epochs durable, acceptedEpoch first, so that it is
+// never less than currentEpoch. Files that hold the value already are left
+// alone.
+func (s *Store) WriteEpochs(e Epochs) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if e.Accepted < e.Current || e.Current < 0 {
+		return fmt.Errorf("write epochs: current %d above accepted %d", e.Current, e.Accepted)
+	}
+	if err := s.writeEpoch(acceptedName, e.Accepted); err != nil {
+		return s.fail(err)
+	}
+	if err := s.writeEpoch(currentName, e.Current); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+func (s *Store) writeEpoch(name string, epoch int64) error {
+	have, found, err := s.readEpoch(name)
+	if err == nil && found && have == epoch {
+		return s.clearUpdating(name)
+	}
+	path := filepath.Join(s.snapDir, name)
+	if err := disk.WriteAtomic(s.fs, path, strconv.AppendInt(nil, epoch, 10), 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return s.clearUpdating(name)
+}
+
+// clearUpdating removes the marker of release 3.4 once currentEpoch is right.
+func (s *Store) clearUpdating(name string) error {
+	if name != currentName {
+		return nil
+	}
+	err := s.fs.Remove(filepath.Join(s.snapDir, updatingName))
+	if err == nil {
+		return s.fs.SyncDir(s.snapDir)
+	}
+	if notExist(err) {
+		return nil
+	}
+	return err
+}

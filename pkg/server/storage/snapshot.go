@@ -1,0 +1,156 @@
+package storage
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/adler32"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
+	"github.com/zkctl/zkctl/pkg/server/txn"
+)
+
+// writeBack is after how many bytes of a snapshot a sync starts them on their
+// way, so that no sync of the log has to wait for all of them.
+const writeBack = 32 << 20
+
+// WriteSnapshot writes a snapshot under its zxid. It is whole and durable when
+// WriteSnapshot returns, and not there after an error or a crash before. A
+// valid one of that name is left alone.
+//
+// With a digest, that of the tree at the same zxid, the file gets the digest
+// and the last zxid behind its first seal, as 3.9 writes them: every release
+// from 3.4 to 3.9 reads that as it is configured by default. Without (nil) it
+// ends after the first seal, which also a 3.9 with digest.enabled=false reads.
+func (s *Store) WriteSnapshot(snap Snapshotter, digest *uint64) (SnapshotInfo, error) {
+	generation := s.generation.Load()
+	s.snapshots.Lock()
+	defer s.snapshots.Unlock()
+	path := filepath.Join(s.snapDir, SnapshotName(snap.Zxid()))
+	st, err := s.fs.Stat(path)
+	if err == nil && verifySnapshot(s.fs, path) == nil {
+		info := SnapshotInfo{Path: path, Zxid: snap.Zxid(), Size: st.Size}
+		s.noteSnapshot(info)
+		return info, s.fs.SyncDir(s.snapDir)
+	}
+	return s.putSnapshot(snap, digest, generation)
+}
+
+// putSnapshot writes a snapshot aside and puts it in its place, unless the
+// history it belongs to is cut meanwhile. The caller holds s.snapshots.
+func (s *Store) putSnapshot(snap Snapshotter, digest *uint64, generation uint64) (SnapshotInfo, error) {
+	start := time.Now()
+	name := SnapshotName(snap.Zxid())
+	path, aside := filepath.Join(s.snapDir, name), filepath.Join(s.snapDir, partialPrefix+name)
+	current := func() bool { return s.generation.Load() == generation }
+	size, err := s.writeAside(aside, snap, digest, current)
+	if err == nil && !current() {
+		err = ErrSuperseded
+	}
+	if err == nil {
+		err = s.fs.Rename(aside, path)
+	}
+	if err != nil {
+		_ = s.fs.Remove(aside) // the error that counts is the first; Open removes it otherwise
+		return SnapshotInfo{}, fmt.Errorf("write snapshot %s: %w", path, err)
+	}
+	if err := s.fs.SyncDir(s.snapDir); err != nil {
+		return SnapshotInfo{}, fmt.Errorf("write snapshot %s: %w", path, err)
+	}
+	info := SnapshotInfo{Path: path, Zxid: snap.Zxid(), Size: size, Took: time.Since(start)}
+	if digest != nil {
+		info.HasDigest, info.DigestVersion, info.Digest, info.DigestZxid = true, txn.DigestVersion, *digest, snap.Zxid()
+		info.HasLast, info.LastZxid = true, snap.Zxid()
+	}
+	s.noteSnapshot(info)
+	return info, nil
+}
+
+func (s *Store) noteSnapshot(info SnapshotInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if info.Zxid >= s.stats.LastSnapshot.Zxid {
+		s.stats.LastSnapshot = info
+	}
+}
+
+func (s *Store) writeAside(aside string, snap Snapshotter, digest *uint64, current func() bool) (int64, error) {
+	f, err := s.fs.OpenFile(aside, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	w := &sumWriter{f: f, sum: adler32.New(), current: current}
+	err = writeSnapshot(w, snap, digest)
+	if err == nil {
+		err = f.Sync()
+	}
+	return w.off, errors.Join(err, f.Close())
+}
+
+// sumWriter writes to a file from its start, and sums up what it wrote.
+type sumWriter struct {
+	f        disk.File
+	sum      hash.Hash32
+	current  func() bool // whether it is still worth writing
+	off      int64
+	unsynced int64
+}
+
+func (w *sumWriter) Write(p []byte) (int, error) {
+	if !w.current() {
+		return 0, ErrSuperseded
+	}
+	n, err := w.f.WriteAt(p, w.off)
+	_, _ = w.sum.Write(p[:n]) // never fails
+	w.off += int64(n)
+	w.unsynced += int64(n)
+	if err == nil && w.unsynced >= writeBack {
+		w.unsynced = 0
+		err = w.f.Sync()
+	}
+	return n, err
+}
+
+func writeSnapshot(w *sumWriter, snap Snapshotter, digest *uint64) error {
+	b := bufio.NewWriterSize(w, readBuffer)
+	h := binary.BigEndian.AppendUint32(nil, snapshotMagic)
+	h = binary.BigEndian.AppendUint32(h, formatVersion)
+	if _, err := b.Write(binary.BigEndian.AppendUint64(h, 1<<64-1)); err != nil { // dbid -1
+		return err
+	}
+	if _, err := snap.WriteTo(b); err != nil {
+		return err
+	}
+	if err := seal(w, b); err != nil || digest == nil {
+		return err
+	}
+	d := binary.BigEndian.AppendUint64(nil, uint64(snap.Zxid()))
+	d = binary.BigEndian.AppendUint32(d, txn.DigestVersion)
+	if _, err := b.Write(binary.BigEndian.AppendUint64(d, *digest)); err != nil {
+		return err
+	}
+	if err := seal(w, b); err != nil {
+		return err
+	}
+	if _, err := b.Write(binary.BigEndian.AppendUint64(nil, uint64(snap.Zxid()))); err != nil {
+		return err
+	}
+	return seal(w, b)
+}
+
+// seal writes the checksum of everything before it.
+func seal(w *sumWriter, b *bufio.Writer) error {
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	s := binary.BigEndian.AppendUint64(nil, uint64(w.sum.Sum32()))
+	if _, err := b.Write(append(s, sealEnd[:]...)); err != nil {
+		return err
+	}
+	return b.Flush()
+}

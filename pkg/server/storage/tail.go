@@ -1,0 +1,153 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/adler32"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// rewriteMax bounds how much of a log's end is written again, in bytes.
+const rewriteMax = 16 << 20
+
+// decodedMark is the file's mark, or one that says nothing.
+func decodedMark(l *LogReader) mark {
+	if !l.mark.valid(l.size) {
+		return mark{}
+	}
+	return l.mark
+}
+
+// tornOrLost looks at damage in the newest log file. It returns why the
+// damage cannot be a torn tail, or "" when it is one.
+func tornOrLost(l *LogReader, d *DamageError) (string, error) {
+	m := decodedMark(l)
+	switch {
+	case d.Flaw == FlawHeader:
+		return "a torn one would be empty", nil
+	case m == mark{}:
+		return validFollows(l, d.Offset)
+	case d.Offset < m.from:
+		return fmt.Sprintf("the file was synced up to offset %d", m.from), nil
+	case m.open(), d.Offset >= m.end():
+		return "", nil
+	}
+	rest := io.NewSectionReader(l.file, m.end(), max(l.size-m.end(), 0))
+	n, err := onlyZeros(rest)
+	if err != nil {
+		return "", fmt.Errorf("read log %s: %w", l.path, err)
+	}
+	if n >= 0 {
+		return fmt.Sprintf("it was synced before what stands at offset %d was written", m.end()+n), nil
+	}
+	return "", nil
+}
+
+// onlyZeros returns the offset of the first byte that is not 0, or -1.
+func onlyZeros(r io.Reader) (int64, error) {
+	buf := make([]byte, readBuffer)
+	at := int64(0)
+	for {
+		n, err := r.Read(buf)
+		if !zero(buf[:n]) {
+			for i, b := range buf[:n] {
+				if b != 0 {
+					return at + int64(i), nil
+				}
+			}
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) {
+			return -1, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// validFollows looks for a valid record behind damage in a file without a
+// mark, which an Apache server wrote.
+func validFollows(l *LogReader, from int64) (string, error) {
+	rest := make([]byte, l.size-from)
+	if _, err := l.file.ReadAt(rest, from); err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read log %s: %w", l.path, err)
+	}
+	for at := 1; at+recordExtra+minEntry <= len(rest); at++ {
+		if rest[at] != 0 || rest[at+8] > 0x7f {
+			continue
+		}
+		if zxid, ok := recordAt(rest[at:]); ok && zxid > l.last {
+			return fmt.Sprintf("a valid record, 0x%x, follows at offset %d", zxid, from+int64(at)), nil
+		}
+	}
+	return "", nil
+}
+
+// recordAt tells whether b starts with a valid record.
+func recordAt(b []byte) (int64, bool) {
+	sum, n := binary.BigEndian.Uint64(b), int(binary.BigEndian.Uint32(b[8:]))
+	if sum>>32 != 0 || n < minEntry || n > len(b)-recordExtra || b[recordHead+n] != endOfRecord {
+		return 0, false
+	}
+	entry := b[recordHead : recordHead+n]
+	return zxidOf(entry), uint64(adler32.Checksum(entry)) == sum
+}
+
+// settle makes what was recovered durable: the torn end is cut, files
+// without records go, and the end of the newest file, which may have been
+// read from memory after a sync failed, is written again.
+func (p *replay) settle() error {
+	for _, name := range p.empty {
+		path := filepath.Join(p.s.logDir, name)
+		if err := p.s.fs.Remove(path); err != nil {
+			return err
+		}
+		p.warn("removed %s, which held no transaction", path)
+	}
+	if p.tail == nil {
+		return nil
+	}
+	f, err := p.s.fs.OpenFile(p.tail.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if p.tail.torn {
+		err = f.Truncate(p.tail.end)
+	}
+	if err == nil {
+		err = rewrite(f, p.tail.from(), p.tail.end)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// from is where to start writing again.
+func (t *tail) from() int64 {
+	from := t.end - rewriteMax
+	if t.mark.valid(t.size) {
+		from = max(from, t.mark.from)
+	}
+	return max(from, 0)
+}
+
+// rewrite writes a part of a file as it is, so that it will be synced.
+func rewrite(f interface {
+	io.ReaderAt
+	io.WriterAt
+}, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	b := make([]byte, to-from)
+	if _, err := f.ReadAt(b, from); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	_, err := f.WriteAt(b, from)
+	return err
+}
