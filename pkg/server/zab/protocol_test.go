@@ -531,3 +531,30 @@ func BenchmarkCommit(b *testing.B) {
 		b.Fatal("nothing was committed")
 	}
 }
+
+// TestNewEpoch: it is above what any of the quorum has promised, ourselves included.
+func TestNewEpoch(t *testing.T) {
+	for _, c := range []struct{ own, other, want int64 }{{0, 0, 1}, {4, 2, 5}, {2, 4, 5}} {
+		b := newBench(t, 3, func(config *Config) { config.Epochs.Accepted = c.own })
+		own := Vote{Leader: 3, Round: 1}
+		b.step(Packet{Kind: Notification, From: 1, Vote: own}, Packet{Kind: Notification, From: 2, Vote: own})
+		b.take()
+		b.step(Packet{Kind: FollowerInfo, From: 1, Epoch: c.other})
+		if sent := b.take(); len(sent) != 1 || sent[0].Kind != LeaderInfo || sent[0].Epoch != c.want {
+			t.Errorf("own %d, learner's %d: %v", c.own, c.other, sent)
+		}
+	}
+}
+
+// TestUnconfirmedLeader: followers' word is not enough, the leader must say that it leads.
+func TestUnconfirmedLeader(t *testing.T) {
+	b := newBench(t, 1, func(c *Config) { c.Ensemble = Ensemble{Voters: []Sid{1, 2, 3, 4, 5}} })
+	b.step(voteOf(2, 3), voteOf(4, 3), voteOf(5, 3))
+	if b.role.Role != Looking {
+		t.Errorf("%+v", b.role)
+	}
+	b.step(voteOf(3, 3))
+	if b.role.Role != Following || b.role.Leader != 3 {
+		t.Errorf("%+v", b.role)
+	}
+}

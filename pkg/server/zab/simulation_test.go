@@ -11,7 +11,7 @@ import (
 
 var (
 	seedFlag  = flag.Int64("seed", 0, "replay the simulation of this seed alone, with its trace")
-	seedsFlag = flag.Int64("seeds", 400, "how many seeds to simulate")
+	seedsFlag = flag.Int64("seeds", 300, "how many seeds to simulate; a sixth of them with -short")
 	stepsFlag = flag.Int("steps", 3000, "moves of each simulation before the faults end")
 )
 
@@ -47,7 +47,11 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	for seed := range *seedsFlag {
+	seeds := *seedsFlag
+	if testing.Short() {
+		seeds /= 6
+	}
+	for seed := range seeds {
 		if err := simulate(seed+1, nil); err != nil {
 			t.Errorf("seed %d: %v\n  replay: go test -run TestSimulation -v -seed %d", seed+1, err, seed+1)
 			return
