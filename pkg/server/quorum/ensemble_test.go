@@ -79,6 +79,8 @@ type memory struct {
 	requests []Request
 	valid    map[int64]bool
 
+	transact func(Request, zab.Zxid) []byte // makes a request a transaction; nil: its body is one
+
 	holdSync chan struct{} // Sync waits until it is closed
 	held     int           // how many do
 	bulk     int           // bytes of padding in snapshots
@@ -310,7 +312,24 @@ func (m *memory) Request(from zab.Sid, r Request) {
 		order.Sync(epoch, from, nil)
 		return
 	}
-	m.propose(r.Body)
+	m.request(r)
+}
+
+// request orders a request if we lead; it is dropped otherwise.
+func (m *memory) request(r Request) zab.Zxid {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.next == 0 || !m.term.Serving {
+		return 0
+	}
+	z := m.next
+	m.next++
+	data := r.Body
+	if m.transact != nil {
+		data = m.transact(r, z)
+	}
+	m.order.Propose(m.term.Epoch, []zab.Proposal{{Zxid: z, Data: data}})
+	return z
 }
 
 func (m *memory) Revalidate(_ zab.Sid, session int64, _ int32) bool {
@@ -346,17 +365,7 @@ func (m *memory) Synced() {
 }
 
 // propose orders a transaction if we lead; it is dropped otherwise.
-func (m *memory) propose(data []byte) zab.Zxid {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.next == 0 || !m.term.Serving {
-		return 0
-	}
-	z := m.next
-	m.next++
-	m.order.Propose(m.term.Epoch, []zab.Proposal{{Zxid: z, Data: data}})
-	return z
-}
+func (m *memory) propose(data []byte) zab.Zxid { return m.request(Request{Body: data}) }
 
 // view returns a part of the state, consistently.
 func view[T any](m *memory, part func() T) T {
