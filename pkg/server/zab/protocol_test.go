@@ -238,6 +238,7 @@ func TestLeaderDrops(t *testing.T) {
 		{"ACK of another epoch's NEWLEADER", Packet{Kind: Ack, From: 2, Zxid: MakeZxid(2, 0)}, ErrProtocol},
 		{"a leader's packet", Packet{Kind: Commit, From: 2}, ErrProtocol},
 		{"unknown kind", Packet{Kind: 99, From: 2}, ErrProtocol},
+		{"ACKEPOCH of a later epoch", Packet{Kind: AckEpoch, From: 2, Epoch: 9}, ErrProtocol},
 		{"unknown state", Packet{Kind: Notification, From: 2, Role: 7}, ErrProtocol},
 		{"own sid", Packet{Kind: Ack, From: 3}, ErrCloseLink},
 	} {

@@ -29,20 +29,17 @@ func (h *history) plan(last Zxid) syncPlan {
 }
 
 // planFromWindow is plan for a learner whose last zxid lies within the window. If
-// it is not a zxid of the leader's, the learner goes back to the one before it.
+// it is none of the leader's it is of an epoch's tail that was cut off, and what
+// follows is of a later epoch: a TRUNC must not go back across that boundary, so
+// it is a snapshot. (Apache's TRUNC within an epoch cannot occur without gaps.)
 func (h *history) planFromWindow(last Zxid, newEpoch bool) syncPlan {
 	i, found := h.window.search(last)
-	items := h.window.items
-	switch {
-	case found:
-		return syncPlan{mode: SyncDiff, zxid: h.committed, send: items[i+1:]}
-	case newEpoch:
-		return syncPlan{mode: SyncDiff, zxid: h.committed, send: items[i:]}
-	case items[i].Zxid.Epoch() != last.Epoch():
+	if found {
+		i++
+	} else if !newEpoch {
 		return h.planSnap()
-	default:
-		return syncPlan{mode: SyncTrunc, zxid: items[i-1].Zxid, send: items[i:]}
 	}
+	return syncPlan{mode: SyncDiff, zxid: h.committed, send: h.window.items[i:]}
 }
 
 func (h *history) planSnap() syncPlan { return syncPlan{mode: SyncSnap, zxid: h.committed} }
