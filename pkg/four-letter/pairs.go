@@ -108,8 +108,11 @@ func ParseConf(answer []byte) (ConfAnswer, error) {
 	for s.more() && s.peek() != membershipLine {
 		a.Pairs = append(a.Pairs, s.pair())
 	}
+	if len(a.Pairs) == 0 {
+		s.fail(s.peek())
+	}
 	if s.accept(membershipLine) {
-		a.Membership = strings.Join(s.lines, "\n")
+		a.Membership = strings.TrimRight(strings.Join(s.lines, "\n"), "\n")
 	}
 	return a, s.err
 }
