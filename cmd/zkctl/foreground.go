@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+	"github.com/urfave/cli/v2"
+	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/zkctl/zkctl/pkg/install/problem"
+	"github.com/zkctl/zkctl/pkg/server"
+	"github.com/zkctl/zkctl/pkg/server/config"
+	"github.com/zkctl/zkctl/pkg/server/daemon"
+)
+
+// Rotation of a log file.
+const (
+	logMaxMB   = 64
+	logBackups = 10
+	logMaxDays = 30
+)
+
+// levelFile, beside the pid file, holds the log level asked for at run time.
+const levelFile = "zkctl.loglevel"
+
+// foreground runs the server until it is told to end.
+func (o *serverOptions) foreground(c *cli.Context) error {
+	daemon.Inherited(o.env.getenv)
+	err := o.serve(c)
+	if err != nil {
+		daemon.Started(o.env.getenv, err)
+	}
+	return err
+}
+
+func (o *serverOptions) serve(c *cli.Context) error {
+	cfg, err := o.load(c)
+	if err != nil {
+		return err
+	}
+	if cfg.Distributed() {
+		warnings, err := cfg.ReadMyID()
+		for _, w := range warnings {
+			fmt.Fprintf(o.env.stderr, "zkctl: warning: %s\n", w)
+		}
+		if err != nil {
+			return &problem.Problem{Op: "start", Err: err, Do: "write this server's number to " + filepath.Join(cfg.DataDir, "myid")}
+		}
+	}
+	log, level, closeLog, err := o.openLog()
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	pid, err := daemon.Hold(o.pidFile)
+	if err != nil {
+		return &problem.Problem{Op: "start", Err: err, Do: "zkctl server stop --config " + o.config + ", or restart"}
+	}
+	defer pid.Release()
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	go watchLevel(ctx, level, filepath.Join(filepath.Dir(o.pidFile), levelFile), log)
+	go watchdog(ctx)
+	err = server.New(cfg, server.Options{Version: o.env.build.server(), Logger: log, Ready: func() {
+		daemon.Started(o.env.getenv, nil)
+		notify(log, sd.SdNotifyReady)
+		log.Info("started", "version", o.env.build.version, "client port", cfg.ClientPort, "config", o.config, "pid", os.Getpid())
+	}}).Run(ctx)
+	notify(log, sd.SdNotifyStopping)
+	if err != nil {
+		log.Error("stopped", "err", err)
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// notify tells systemd, if it is there.
+func notify(log *slog.Logger, state string) {
+	if _, err := sd.SdNotify(false, state); err != nil {
+		log.Warn("systemd was not notified", "err", err)
+	}
+}
+
+// watchdog tells systemd regularly that the process lives, if it wants to know.
+func watchdog(ctx context.Context) {
+	every, err := sd.SdWatchdogEnabled(false)
+	if err != nil || every <= 0 {
+		return
+	}
+	tick := time.NewTicker(every / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog) // a lost one is made up for by the next
+		}
+	}
+}
+
+// openLog opens the log that the flags ask for.
+func (o *serverOptions) openLog() (*slog.Logger, *slog.LevelVar, func(), error) {
+	level := new(slog.LevelVar)
+	if err := setLevel(level, o.logLevel); err != nil {
+		return nil, nil, nil, usageError{err}
+	}
+	var out io.Writer = o.env.stderr
+	closeLog := func() {}
+	if o.logFile != "" {
+		f := &lumberjack.Logger{Filename: o.logFile, MaxSize: logMaxMB, MaxBackups: logBackups, MaxAge: logMaxDays, Compress: true}
+		out, closeLog = f, func() { _ = f.Close() }
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(out, options)), level, closeLog, nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(out, options)), level, closeLog, nil
+	}
+	closeLog()
+	return nil, nil, nil, usagef("--log-format %q: text or json", o.logFormat)
+}
+
+func setLevel(level *slog.LevelVar, name string) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return fmt.Errorf("log level %q: debug, info, warn or error", name)
+	}
+	level.Set(l)
+	return nil
+}
+
+// watchLevel sets the level that the level file holds at each SIGHUP.
+func watchLevel(ctx context.Context, level *slog.LevelVar, path string, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = setLevel(level, strings.TrimSpace(string(text)))
+		}
+		if err != nil {
+			log.Warn("log level not changed", "err", err)
+			continue
+		}
+		log.Log(ctx, level.Level(), "log level changed", "level", level.Level().String())
+	}
+}
+
+func serverLogLevel(env environment) *cli.Command {
+	o := &serverOptions{env: env}
+	return &cli.Command{
+		Name: "log-level", Usage: "change how much the running server logs, until it is restarted", ArgsUsage: "LEVEL",
+		Flags: o.configFlags(),
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("one level is needed: debug, info, warn or error")
+			}
+			return o.changeLevel(c.Args().First())
+		},
+	}
+}
+
+func (o *serverOptions) changeLevel(name string) error {
+	if err := setLevel(new(slog.LevelVar), name); err != nil {
+		return usageError{err}
+	}
+	path, err := filepath.Abs(o.config)
+	if err != nil {
+		return err
+	}
+	if o.pidFile == "" {
+		cfg, _, err := config.Load(path)
+		if err != nil {
+			return err
+		}
+		o.pidFile = filepath.Join(cfg.DataDir, daemon.PIDFileName)
+	}
+	pid, err := daemon.Running(o.pidFile)
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		return &problem.Problem{Op: "change the log level", Err: errors.New("no server runs with " + path), Do: "zkctl server start --log-level " + name}
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(o.pidFile), levelFile), []byte(name+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		return fmt.Errorf("signal process %d: %w", pid, err)
+	}
+	_, err = fmt.Fprintf(o.env.stdout, "process %d logs at level %s and above\n", pid, name)
+	return err
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
+	"github.com/zkctl/zkctl/pkg/server/pipeline"
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+)
+
+// lastOp is how cons names an operation (Request.op2String, ServerCnxn.java).
+func lastOp(op proto.Op) string {
+	names := map[proto.Op]string{
+		proto.OpPing: "PING", proto.OpCreateSession: "SESS", proto.OpMulti: "MULT", proto.OpMultiRead: "MLTR",
+		proto.OpCreate: "CREA", proto.OpCreate2: "CREA", proto.OpCreateContainer: "CREA", proto.OpCreateTTL: "CREA",
+		proto.OpDelete: "DELE", proto.OpDeleteContainer: "DELE", proto.OpSetData: "SETD", proto.OpReconfig: "RECO",
+		proto.OpSetACL: "SETA", proto.OpCloseSession: "CLOS", proto.OpSync: "SYNC", proto.OpCheck: "CHEC",
+		proto.OpExists: "EXIS", proto.OpGetData: "GETD", proto.OpSetWatches: "SETW", proto.OpSetWatches2: "STW2",
+		proto.OpAddWatch: "ADDW", proto.OpGetACL: "GETA", proto.OpGetChildren: "GETC", proto.OpGetChildren2: "GETC",
+		proto.OpGetAllChildrenNumber: "GETACN", proto.OpCheckWatches: "CHKW", proto.OpRemoveWatches: "REMW",
+		proto.OpWhoAmI: "HOMI", proto.OpGetEphemerals: "GETE",
+	}
+	if name, ok := names[op]; ok {
+		return name
+	}
+	return "NA"
+}
+
+// connections lists the clients; with their sessions for the word cons.
+func (w *words) connections(sessions bool) []fourletter.Connection {
+	list := w.s.pipeline.Connections()
+	slices.SortFunc(list, func(a, b pipeline.ConnInfo) int { return cmp.Compare(a.Remote, b.Remote) })
+	out := make([]fourletter.Connection, 0, len(list))
+	for _, c := range list {
+		fc := fourletter.Connection{Address: c.Remote, Interest: 1, Queued: int64(c.Queued), Received: c.Received, Sent: c.Sent}
+		if sessions && c.Session != 0 {
+			fc.Session = w.sessionStats(c)
+		}
+		out = append(out, fc)
+	}
+	return out
+}
+
+func (w *words) sessionStats(c pipeline.ConnInfo) *fourletter.SessionStats {
+	return &fourletter.SessionStats{
+		ID: fourletter.SessionID(c.Session), LastOp: lastOp(c.LastOp), Established: c.Opened, Timeout: c.Timeout,
+		LastCxid: uint64(uint32(c.LastXid)), HasCxid: c.LastXid >= 0, LastZxid: fourletter.Zxid(c.LastZxid),
+		LastResponse: c.LastResponse.Sub(w.s.start).Milliseconds(), LastLatency: c.LastLatency,
+		MinLatency: c.Latency.Min(), AvgLatency: int64(c.Latency.Avg()), MaxLatency: c.Latency.Max(),
+	}
+}
+
+func (w *words) watchesBySession() []fourletter.SessionPaths {
+	var out []fourletter.SessionPaths
+	for id, paths := range w.s.pipeline.WatchedPaths() {
+		slices.Sort(paths)
+		out = append(out, fourletter.SessionPaths{ID: fourletter.SessionID(id), Paths: paths})
+	}
+	slices.SortFunc(out, func(a, b fourletter.SessionPaths) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+func (w *words) watchesByPath() []fourletter.PathSessions {
+	byPath := make(map[string][]fourletter.SessionID)
+	for id, paths := range w.s.pipeline.WatchedPaths() {
+		for _, path := range paths {
+			byPath[path] = append(byPath[path], fourletter.SessionID(id))
+		}
+	}
+	var out []fourletter.PathSessions
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		slices.Sort(byPath[path])
+		out = append(out, fourletter.PathSessions{Path: path, Sessions: byPath[path]})
+	}
+	return out
+}
+
+func (w *words) dump() fourletter.DumpAnswer {
+	a := fourletter.DumpAnswer{HasConnections: true}
+	buckets, at := w.s.pipeline.ExpiryBuckets()
+	a.Learner = w.mode() != fourletter.ModeLeader && w.mode() != fourletter.ModeStandalone
+	for _, b := range buckets {
+		set := fourletter.SessionSet{At: at(b)}
+		for _, id := range b.IDs {
+			set.Sessions = append(set.Sessions, fourletter.SessionID(id))
+		}
+		a.Sets = append(a.Sets, set)
+	}
+	w.s.pipeline.View(func(t *tree.Tree) {
+		for id, timeout := range t.Sessions {
+			if a.Learner {
+				a.Global = append(a.Global, fourletter.SessionTimeout{ID: fourletter.SessionID(id), Timeout: time.Duration(timeout) * time.Millisecond})
+			}
+			if paths := t.Ephemerals(id); len(paths) > 0 {
+				a.Ephemerals = append(a.Ephemerals, fourletter.SessionPaths{ID: fourletter.SessionID(id), Paths: paths})
+			}
+		}
+	})
+	slices.SortFunc(a.Global, func(a, b fourletter.SessionTimeout) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(a.Ephemerals, func(a, b fourletter.SessionPaths) int { return cmp.Compare(a.ID, b.ID) })
+	a.Connections = w.connectionSets()
+	return a
+}
+
+// connectionSets groups the connections by when they are closed if nothing
+// comes from them.
+func (w *words) connectionSets() []fourletter.ConnectionSet {
+	sets := make(map[int64][]fourletter.DumpConnection)
+	for _, c := range w.s.pipeline.Connections() {
+		deadline := time.Now().Add(max(c.Timeout, silentTimeout)).Unix()
+		sets[deadline] = append(sets[deadline], fourletter.DumpConnection{Address: c.Remote, Session: fourletter.SessionID(c.Session)})
+	}
+	var out []fourletter.ConnectionSet
+	for _, at := range slices.Sorted(maps.Keys(sets)) {
+		out = append(out, fourletter.ConnectionSet{At: time.Unix(at, 0), Connections: sets[at]})
+	}
+	return out
+}

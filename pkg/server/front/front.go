@@ -1,0 +1,164 @@
+// Package front is the client port: it accepts connections, cuts their bytes
+// into frames, answers four-letter words, and hands everything else to the
+// pipeline. It guards the server against clients: too many connections of one
+// address, frames over the limit, connections that never speak, readers that
+// do not read, and more requests than the server can keep in memory.
+//
+// Source: NIOServerCnxn.java, NIOServerCnxnFactory.java.
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/pipeline"
+)
+
+// Config is how a client port behaves.
+type Config struct {
+	// Addr is where to listen, "host:port"; an empty host means everywhere.
+	Addr string
+	// MaxPerIP is how many connections one address may have; 0 is no limit.
+	MaxPerIP int
+	// MaxConns is how many connections there may be in all; 0 is no limit.
+	MaxConns int
+	// MaxFrame is the longest request in bytes (jute.maxbuffer).
+	MaxFrame int
+	// SilentTimeout ends connections that do not finish the handshake.
+	SilentTimeout time.Duration
+	// OutstandingLimit is how many requests may be under way before
+	// connections that wait for an answer are not read from
+	// (globalOutstandingLimit).
+	OutstandingLimit int
+	// Word answers a four-letter word; false means that it is none.
+	Word func(word string) ([]byte, bool)
+	// Logger takes what an operator should know.
+	Logger *slog.Logger
+}
+
+// A Server is a listening client port.
+type Server struct {
+	cfg  Config
+	p    *pipeline.Pipeline
+	ln   net.Listener
+	wg   sync.WaitGroup
+	stop context.CancelFunc
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	perIP map[netip.Addr]int
+}
+
+// Listen opens the port. Serve must follow.
+func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("client port: %w", err)
+	}
+	return &Server{cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int)}, nil
+}
+
+// Addr is where the port listens.
+func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Serve accepts connections until ctx ends; then it closes all of them and
+// returns when their goroutines have ended.
+func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	unhook := context.AfterFunc(ctx, func() {
+		_ = s.ln.Close()
+		s.closeAll()
+	})
+	defer unhook()
+	err := s.accept(ctx)
+	cancel()
+	s.closeAll()
+	s.wg.Wait()
+	return err
+}
+
+func (s *Server) accept(ctx context.Context) error {
+	const pause = 50 * time.Millisecond
+	for {
+		nc, err := s.ln.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = nc.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("client port: %w", err)
+		case err != nil: // such as no file descriptors left: others go on
+			s.cfg.Logger.Warn("a client could not be accepted", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			continue
+		}
+		s.admit(ctx, nc)
+	}
+}
+
+// admit starts a connection, or closes it when there are too many.
+func (s *Server) admit(ctx context.Context, nc net.Conn) {
+	ip := addrOf(nc)
+	c := newConn(s, nc, ip)
+	if why := s.register(c); why != "" {
+		s.cfg.Logger.Warn("connection refused", "client", nc.RemoteAddr().String(), "why", why)
+		_ = nc.Close()
+		return
+	}
+	s.wg.Go(func() { c.run(ctx) })
+}
+
+func (s *Server) register(c *conn) (refused string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cfg.MaxConns > 0 && len(s.conns) >= s.cfg.MaxConns:
+		return fmt.Sprintf("%d connections in all (maxCnxns)", s.cfg.MaxConns)
+	case s.cfg.MaxPerIP > 0 && s.perIP[c.ip] >= s.cfg.MaxPerIP:
+		return fmt.Sprintf("%d connections from this address (maxClientCnxns)", s.cfg.MaxPerIP)
+	}
+	s.conns[c] = struct{}{}
+	s.perIP[c.ip]++
+	return ""
+}
+
+func (s *Server) unregister(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.conns[c]; !ok {
+		return
+	}
+	delete(s.conns, c)
+	if s.perIP[c.ip]--; s.perIP[c.ip] <= 0 {
+		delete(s.perIP, c.ip)
+	}
+}
+
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.nc.Close()
+	}
+}
+
+func addrOf(nc net.Conn) netip.Addr {
+	ap, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}

@@ -1,0 +1,179 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/txn"
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// An applyItem is work for the apply goroutine: proposals, or something to
+// run when everything before it has been applied.
+type applyItem struct {
+	proposals []zab.Proposal
+	run       func()
+}
+
+// applyBatch bounds how many transactions are applied before readers get
+// their turn.
+const applyBatch = 200
+
+func (p *Pipeline) applyLoop() {
+	var items []applyItem
+	for {
+		var ok bool
+		if items, ok = p.applying.take(items); !ok {
+			return
+		}
+		var batch []*txn.Txn
+		bytes := 0
+		flush := func() {
+			if len(batch) > 0 {
+				p.applyTxns(batch, bytes)
+				batch, bytes = batch[:0], 0
+			}
+		}
+		for _, it := range items {
+			for _, pr := range it.proposals {
+				t, err := txn.Decode(pr.Data)
+				if err != nil {
+					p.fail(fmt.Errorf("committed proposal %v cannot be read: %w", pr.Zxid, err))
+					continue
+				}
+				batch, bytes = append(batch, t), bytes+len(pr.Data)
+				if len(batch) == applyBatch {
+					flush()
+				}
+			}
+			if it.run != nil {
+				flush()
+				it.run()
+			}
+		}
+		flush()
+	}
+}
+
+// applyTxns applies transactions and queues what they cause: events to the
+// watchers and replies to the clients connected here.
+func (p *Pipeline) applyTxns(ts []*txn.Txn, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range ts {
+		res := p.tree.Apply(t)
+		p.checkDigest(t)
+		p.sessionApplied(t)
+		p.fire(&res)
+		if c := p.conns.get(t.ClientID); c != nil {
+			c.applied(t, &res)
+		}
+	}
+	p.countForSnapshot(len(ts), bytes)
+}
+
+// checkDigest compares the tree with what the leader says it should be.
+func (p *Pipeline) checkDigest(t *txn.Txn) {
+	if t.Digest == nil || t.Digest.Version != txn.DigestVersion || !p.cfg.Digests {
+		return
+	}
+	if have := p.tree.Digest(); have != t.Digest.Tree {
+		if p.stats.DigestMismatches.Add(1) == 1 {
+			p.log.Error("the tree differs from the leader's: digests do not match from here on",
+				"zxid", fmt.Sprintf("0x%x", t.Zxid), "type", t.Type.String(), "have", have, "want", t.Digest.Tree)
+		}
+	}
+}
+
+// sessionApplied keeps the leader's session timers in step with the session
+// table.
+func (p *Pipeline) sessionApplied(t *txn.Txn) {
+	sessions := p.tracker.Load()
+	if sessions == nil {
+		return
+	}
+	switch b := t.Body.(type) {
+	case *txn.CreateSession:
+		sessions.Add(t.ClientID, b.Timeout, p.monotonic())
+	case *txn.CloseSession:
+		sessions.Remove(t.ClientID)
+	}
+}
+
+// fire sends the events of a transaction to those who watch and may read the
+// znode (CVE-2024-23944).
+func (p *Pipeline) fire(res *tree.Result) {
+	for i := range res.Parts {
+		p.fire(&res.Parts[i])
+	}
+	for _, e := range res.Events {
+		p.watches.Trigger(e.Type, e.Path, func(c *Conn) {
+			if p.cfg.Auth.allowed(e.ACL, proto.PermRead, c.ids()) {
+				c.event(e.Type, e.Path, res.Zxid)
+			}
+		})
+	}
+}
+
+// Snapshot implements [quorum.Machine].
+func (p *Pipeline) Snapshot() (quorum.Snapshot, error) {
+	p.drain()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tree.Snapshot(), nil
+}
+
+// Truncate implements [quorum.Machine].
+func (p *Pipeline) Truncate(zxid zab.Zxid) error {
+	p.drain()
+	if err := p.store.Truncate(int64(zxid)); err != nil {
+		return fmt.Errorf("truncate to %v as the leader asks: %w", zxid, err)
+	}
+	start := time.Now()
+	r, err := p.store.Recover(context.Background())
+	if err != nil {
+		return fmt.Errorf("reload after truncating to %v: %w", zxid, err)
+	}
+	if r.LastZxid > int64(zxid) {
+		return fmt.Errorf("truncated to %v, and still recovered up to 0x%x", zxid, r.LastZxid)
+	}
+	p.replaceTree(r.Tree)
+	p.log.Info("truncated and reloaded", "zxid", zxid.String(), "took", time.Since(start))
+	return nil
+}
+
+// Install implements [quorum.Machine].
+func (p *Pipeline) Install(s quorum.Staged, zxid zab.Zxid) error {
+	t, ok := s.(*tree.Tree)
+	if !ok {
+		return fmt.Errorf("no snapshot was received for %v", zxid)
+	}
+	p.drain()
+	t.SetLastZxid(int64(zxid))
+	if err := p.installSnapshot(t); err != nil {
+		return fmt.Errorf("store the leader's snapshot of %v: %w", zxid, err)
+	}
+	p.replaceTree(t)
+	p.log.Info("installed the leader's snapshot", "zxid", zxid.String(), "znodes", t.NodeCount())
+	return nil
+}
+
+func (p *Pipeline) installSnapshot(t *tree.Tree) error {
+	snap := t.Snapshot()
+	if !p.cfg.Digests {
+		return p.store.Install(snap, nil)
+	}
+	digest := snap.Digest()
+	return p.store.Install(snap, &digest)
+}
+
+func (p *Pipeline) replaceTree(t *tree.Tree) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tree = t
+	p.snapshot.plan(p.cfg)
+}

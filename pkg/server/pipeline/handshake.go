@@ -1,0 +1,162 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/jute"
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/session"
+)
+
+func sessionText(id int64) string { return fmt.Sprintf("0x%x", uint64(id)) }
+
+// Connect handles the first frame: it makes or takes up the client's session,
+// answers, and returns when requests may follow. An error ends the
+// connection, in most cases without an answer, so that the client tries
+// another server.
+//
+// Source: ZooKeeperServer.java (processConnectRequest, finishSessionInit).
+func (c *Conn) Connect(ctx context.Context, frame []byte) error {
+	var req proto.ConnectRequest
+	d := jute.NewDecoder(frame)
+	req.Decode(d)
+	if d.Err() != nil {
+		return fmt.Errorf("connect request: %w", d.Err())
+	}
+	cur := c.p.term.Load()
+	if cur == nil {
+		return errNotServing
+	}
+	if last := c.p.LastZxid(); req.LastZxidSeen > last {
+		return fmt.Errorf("%w: 0x%x, here 0x%x", errClientAhead, req.LastZxidSeen, last)
+	}
+	h := &handshake{req: req, done: make(chan bool, 1)}
+	h.reply = proto.ConnectResponse{Timeout: c.p.negotiate(req.Timeout), SessionID: req.SessionID, HasReadOnly: req.HasReadOnly}
+	c.p.stats.Received.Add(1)
+	if err := c.openSession(cur, h); err != nil {
+		return err
+	}
+	select {
+	case ok := <-h.done:
+		if !ok {
+			return errNotServing
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-cur.stop:
+		return errNotServing
+	}
+}
+
+// negotiate brings a client's timeout (ms) into the configured bounds.
+func (p *Pipeline) negotiate(ms int32) int32 {
+	low, high := p.cfg.MinSessionTimeout.Milliseconds(), p.cfg.MaxSessionTimeout.Milliseconds()
+	return int32(min(max(int64(ms), low), high, math.MaxInt32))
+}
+
+// openSession starts what ends in finish or refuse.
+func (c *Conn) openSession(cur *term, h *handshake) error {
+	if h.req.SessionID == 0 {
+		return c.newSession(h)
+	}
+	id := h.req.SessionID
+	if was := c.p.conns.get(id); was != nil {
+		was.Close() // before the password is looked at, as Apache does
+	}
+	if !session.ValidPassword(id, h.req.Password) {
+		return c.refuse(h, "wrong password")
+	}
+	if !c.begin(id, h) {
+		return errStopped
+	}
+	if cur.leading() {
+		c.revalidated(c.p.Revalidate(c.p.cfg.Self, id, h.reply.Timeout))
+		return nil
+	}
+	c.p.order.Revalidate(id, h.reply.Timeout)
+	return nil
+}
+
+func (c *Conn) newSession(h *handshake) error {
+	id := c.p.ids.Next()
+	h.reply.SessionID = id
+	if !c.begin(id, h) {
+		return errStopped
+	}
+	return c.p.submit(c, quorum.Request{Session: id, Op: proto.OpCreateSession, Body: jute.AppendInt(nil, h.reply.Timeout)})
+}
+
+// begin ties the connection to its session.
+func (c *Conn) begin(id int64, h *handshake) bool {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return false
+	}
+	c.shake = h
+	c.session.Store(id)
+	c.mu.Unlock()
+	if was := c.p.conns.attach(id, c); was != nil && was != c {
+		was.Close()
+		c.p.conns.attach(id, c)
+	}
+	return true
+}
+
+// endShake takes the handshake under way, once.
+func (c *Conn) endShake() *handshake {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.shake
+	c.shake = nil
+	return h
+}
+
+// sessionMade is called when the createSession transaction has been applied.
+func (c *Conn) sessionMade() {
+	if h := c.endShake(); h != nil {
+		c.finish(h)
+	}
+}
+
+// revalidated is called with the leader's answer about the session.
+func (c *Conn) revalidated(valid bool) {
+	h := c.endShake()
+	switch {
+	case h == nil:
+	case valid:
+		c.finish(h)
+	default:
+		_ = c.refuse(h, "session expired") // the reason is for the log; the client is told by the reply
+		h.done <- false
+	}
+}
+
+func (c *Conn) finish(h *handshake) {
+	pw := session.Password(h.reply.SessionID)
+	h.reply.Password = pw[:]
+	c.sessionTimeout.Store(int64(h.reply.Timeout))
+	c.answerConnect(h)
+	h.done <- true
+}
+
+// refuse tells the client that its session is gone.
+func (c *Conn) refuse(h *handshake, why string) error {
+	h.reply.Timeout, h.reply.SessionID = 0, 0
+	h.reply.Password = make([]byte, proto.PasswordSize)
+	c.answerConnect(h)
+	return fmt.Errorf("session %s refused: %s", sessionText(h.req.SessionID), why)
+}
+
+func (c *Conn) answerConnect(h *handshake) {
+	c.out.Frame(h.reply.Append)
+	c.p.stats.Sent.Add(1)
+	c.stat.sent.Add(1)
+	c.stat.last.Store(int32(proto.OpCreateSession))
+	c.stat.lastResponse.Store(time.Now().UnixMilli())
+}

@@ -1,0 +1,89 @@
+package pipeline
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/session"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/watch"
+)
+
+// ConnInfo is what is known of a connection.
+type ConnInfo struct {
+	Remote         string // "ip:port"
+	Queued         int    // requests not answered yet
+	Received, Sent int64  // packets
+	Session        int64  // 0 before the handshake
+	Timeout        time.Duration
+	LastOp         proto.Op // 0 before the first; createSession after the handshake
+	LastXid        int32    // -1 before the first
+	LastZxid       int64
+	LastResponse   time.Time
+	LastLatency    int64 // ms
+	Latency        *Summary
+	Opened         time.Time
+}
+
+// Connections lists the connections, in no particular order.
+func (p *Pipeline) Connections() []ConnInfo {
+	var out []ConnInfo
+	for _, c := range p.conns.list() {
+		s := &c.stat
+		out = append(out, ConnInfo{
+			Remote: c.remote, Queued: c.Waiting(), Received: s.recv.Load(), Sent: s.sent.Load(),
+			Session: c.session.Load(), Timeout: c.SessionTimeout(), LastOp: proto.Op(s.last.Load()),
+			LastXid: s.lastXid.Load(), LastZxid: s.lastZxid.Load(), LastResponse: time.UnixMilli(s.lastResponse.Load()),
+			LastLatency: s.lastLatency.Load(), Latency: &s.latency, Opened: c.opened,
+		})
+	}
+	return out
+}
+
+// ConnectionCount is how many connections there are.
+func (p *Pipeline) ConnectionCount() int { return p.conns.len() }
+
+// WatchCounts counts the watches that exists and getData left (wchs).
+func (p *Pipeline) WatchCounts() watch.Summary { return p.watches.Summary(watch.Data) }
+
+// WatchedPaths lists what each session watches with exists and getData.
+func (p *Pipeline) WatchedPaths() map[int64][]string {
+	out := make(map[int64][]string)
+	for c, paths := range p.watches.ByWatcher(watch.Data) {
+		out[c.session.Load()] = paths
+	}
+	return out
+}
+
+// ResetConnectionStats forgets the figures of the connections (the word crst).
+func (p *Pipeline) ResetConnectionStats() {
+	for _, c := range p.conns.list() {
+		c.stat.recv.Store(0)
+		c.stat.sent.Store(0)
+		c.stat.latency.reset()
+	}
+}
+
+// ExpiryBuckets says when which sessions expire; nil on a learner, which does
+// not know. At is turned into the wall clock's time.
+func (p *Pipeline) ExpiryBuckets() (buckets []session.Bucket, at func(session.Bucket) time.Time) {
+	at = func(b session.Bucket) time.Time { return p.start.Add(time.Duration(b.At) * time.Millisecond) }
+	if t := p.tracker.Load(); t != nil {
+		buckets = t.Buckets()
+	}
+	return buckets, at
+}
+
+// Receive implements [quorum.Machine].
+func (p *Pipeline) Receive(r io.Reader) (quorum.Staged, error) {
+	t, err := tree.Read(r, p.kinds())
+	if err != nil {
+		return nil, fmt.Errorf("snapshot from the leader: %w", err)
+	}
+	return t, nil
+}
+
+func (p *Pipeline) kinds() tree.Options { return tree.Options{ExtendedTypes: p.cfg.ExtendedTypes} }

@@ -1,0 +1,199 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/jute"
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// A prepItem is work for the prepare goroutine: a write or sync, or the begin
+// or end of a term in which this server leads.
+type prepItem struct {
+	begin *leading
+	end   bool
+	write write
+	conn  *Conn // for a sync of a client connected here
+}
+
+// leading is what the prepare goroutine keeps for a term.
+type leading struct {
+	epoch int64
+	prep  *preparer
+}
+
+func (p *Pipeline) newPreparer(t *term, sessions *tracker) *leading {
+	prep := &preparer{
+		auth: &p.cfg.Auth, sessions: sessions, kinds: p.kinds(), digests: p.cfg.Digests,
+		now: func() int64 { return time.Now().UnixMilli() }, monotonic: p.monotonic, next: int64(t.Next),
+	}
+	prep.changes.byPath = make(map[string]*change)
+	return &leading{epoch: t.Epoch, prep: prep}
+}
+
+func (p *Pipeline) prepareLoop() {
+	var items []prepItem
+	var cur *leading
+	for {
+		var ok bool
+		if items, ok = p.writes.take(items); !ok {
+			return
+		}
+		for len(items) > 0 {
+			switch it := &items[0]; {
+			case it.begin != nil:
+				cur = it.begin
+				p.mu.RLock()
+				cur.prep.changes.digest = p.tree.Digest()
+				p.mu.RUnlock()
+				items = items[1:]
+			case it.end:
+				cur = nil
+				items = items[1:]
+			case cur == nil:
+				items = items[1:] // of a term that has ended
+			default:
+				items = items[p.prepareBatch(cur, items):]
+			}
+		}
+	}
+}
+
+// prepareBatch handles the writes at the front of items and returns how many.
+func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
+	var out []zab.Proposal
+	n := 0
+	p.mu.RLock()
+	cur.prep.changes.tree = p.tree
+	cur.prep.changes.settle(p.tree.LastZxid())
+	for n < len(items) && n < applyBatch && items[n].begin == nil && !items[n].end && items[n].write.Op != proto.OpSync {
+		t := cur.prep.prepare(&items[n].write)
+		out = append(out, zab.Proposal{Zxid: zab.Zxid(t.Zxid), Data: t.Append(nil)})
+		n++
+	}
+	p.mu.RUnlock()
+	if len(out) > 0 {
+		p.order.Propose(cur.epoch, out)
+	}
+	if n < len(items) && items[n].write.Op == proto.OpSync && items[n].begin == nil && !items[n].end {
+		p.orderSync(cur, &items[n])
+		n++
+	}
+	return n
+}
+
+// orderSync asks the order to tell when everything proposed so far has been
+// committed.
+func (p *Pipeline) orderSync(cur *leading, it *prepItem) {
+	if it.conn == nil {
+		p.order.Sync(cur.epoch, it.write.from, nil)
+		return
+	}
+	s := pendingSync{conn: it.conn, xid: it.write.Cxid}
+	p.order.Sync(cur.epoch, p.cfg.Self, func() { p.completeSync(s) })
+}
+
+// completeSync answers a sync once what was committed before it is applied.
+func (p *Pipeline) completeSync(s pendingSync) {
+	p.applying.put(applyItem{run: func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s.conn.synced(s.xid)
+	}})
+}
+
+// Request implements [quorum.Machine].
+func (p *Pipeline) Request(from zab.Sid, r quorum.Request) {
+	p.writes.put(prepItem{write: write{Request: r, from: from}})
+}
+
+// Revalidate implements [quorum.Machine].
+func (p *Pipeline) Revalidate(from zab.Sid, id int64, timeout int32) bool {
+	t := p.tracker.Load()
+	return t != nil && t.Touch(id, timeout, p.monotonic()) && t.SetOwner(id, from) == nil
+}
+
+// Touch implements [quorum.Machine].
+func (p *Pipeline) Touch(_ zab.Sid, sessions []quorum.Touch) {
+	t := p.tracker.Load()
+	if t == nil {
+		return
+	}
+	now := p.monotonic()
+	for _, s := range sessions {
+		t.Touch(s.Session, s.Timeout, now)
+	}
+}
+
+// Touched implements [quorum.Machine].
+func (p *Pipeline) Touched() []quorum.Touch {
+	heard := p.touched.Drain(nil)
+	out := make([]quorum.Touch, 0, len(heard))
+	for _, t := range heard {
+		out = append(out, quorum.Touch(t))
+	}
+	return out
+}
+
+// Synced implements [quorum.Machine].
+func (p *Pipeline) Synced() {
+	if s, ok := p.syncs.pop(); ok {
+		p.completeSync(s)
+	}
+}
+
+// Revalidated implements [quorum.Machine].
+func (p *Pipeline) Revalidated(id int64, valid bool) {
+	if c := p.conns.get(id); c != nil {
+		c.revalidated(valid)
+	}
+}
+
+// closeSession ends a session by the leader's own decision.
+func (p *Pipeline) closeSession(id int64) {
+	p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{Session: id, Op: proto.OpCloseSession}}})
+}
+
+// expireLoop closes the sessions that were silent for their timeout.
+func (p *Pipeline) expireLoop(cur *term, sessions *tracker) {
+	tick := time.NewTicker(max(p.cfg.TickTime/4, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-cur.stop:
+			return
+		case <-tick.C:
+		}
+		for _, id := range sessions.Expired(p.monotonic()) {
+			p.log.Info("session expired", "session", sessionText(id))
+			p.stats.SessionsExpired.Add(1)
+			p.closeSession(id)
+		}
+	}
+}
+
+// containerLoop removes empty containers and TTL znodes whose time is over
+// (ContainerManager.java).
+func (p *Pipeline) containerLoop(cur *term) {
+	if p.cfg.ContainerCheck <= 0 {
+		return
+	}
+	tick := time.NewTicker(p.cfg.ContainerCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-cur.stop:
+			return
+		case <-tick.C:
+		}
+		p.mu.RLock()
+		paths := p.tree.ContainerCandidates(time.Now().UnixMilli(), p.cfg.ContainerMaxNeverUsed.Milliseconds())
+		p.mu.RUnlock()
+		for _, path := range paths {
+			p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{
+				Op: proto.OpDeleteContainer, Body: jute.AppendString(nil, path)}}})
+		}
+	}
+}

@@ -1,0 +1,334 @@
+// Package pipeline is a request's way through the server. A write goes
+//
+//	Conn -> prepare (on the leader) -> Order (propose, log, commit) -> apply -> Conn
+//
+// and a read is answered from the tree where the client is connected. What a
+// client can rely on (ZooKeeper's consistency guarantees) is kept by three
+// rules:
+//
+//   - Transactions are applied by one goroutine, in zxid order, under the write
+//     lock of Pipeline.mu. What a transaction causes, watch events and the
+//     reply to the writer, is queued to the connections before that lock is
+//     released, and a read queues its reply before it releases the read lock.
+//     So a client never sees a reply that reflects a change before the event
+//     that tells of it.
+//   - A connection's requests are answered in the order they came: once one has
+//     to wait for its transaction, those behind it wait too.
+//   - Nothing waits for the disk or the network under a lock.
+//
+// Goroutines: each connection's own (reads, and handing over writes), one that
+// prepares writes while this server leads, one that applies, one that expires
+// sessions while this server leads, and one for each snapshot being written.
+// Lock order: Pipeline.mu, Pipeline.conns.mu, Conn.mu, then what the watch
+// tables, the session table and a connection's output hold for themselves.
+//
+// Source: the chain of RequestProcessors in Apache ZooKeeper
+// (PrepRequestProcessor.java, ProposalRequestProcessor.java,
+// CommitProcessor.java, FinalRequestProcessor.java), arranged differently.
+package pipeline
+
+import (
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/session"
+	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/watch"
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// Config is what a Pipeline needs to know. All fields are required unless
+// they say otherwise.
+type Config struct {
+	// Self is this server's sid; 1 for a server that stands alone.
+	Self zab.Sid
+	// TickTime is the unit of session expiry.
+	TickTime time.Duration
+	// MinSessionTimeout and MaxSessionTimeout bound what clients may negotiate.
+	MinSessionTimeout, MaxSessionTimeout time.Duration
+	// SnapCount is how many transactions are logged between two snapshots, at
+	// most; half of it is the least. At least 2.
+	SnapCount int
+	// SnapSize is how many bytes are logged between two snapshots; 0 is no limit.
+	SnapSize int64
+	// ExtendedTypes makes TTL znodes known (extendedTypesEnabled).
+	ExtendedTypes bool
+	// Digests puts the tree's digest into transactions (digest.enabled).
+	Digests bool
+	// Auth decides who may do what.
+	Auth Auth
+	// ContainerCheck is how often the leader looks for containers and TTL
+	// znodes to remove (znode.container.checkIntervalMs); 0 is never.
+	ContainerCheck time.Duration
+	// ContainerMaxNeverUsed is how long a container may stay that never had a
+	// child (znode.container.maxNeverUsedIntervalMs); 0 is for ever.
+	ContainerMaxNeverUsed time.Duration
+	// Logger takes what an operator should know.
+	Logger *slog.Logger
+}
+
+// A Pipeline serves clients from a replicated tree. It implements
+// [quorum.Machine]; its other methods are safe for concurrent use.
+type Pipeline struct {
+	cfg   Config
+	store *storage.Store
+	log   *slog.Logger
+	order quorum.Order
+	ids   *session.IDs
+	start time.Time
+
+	mu   sync.RWMutex // the tree, and the order of replies and events
+	tree *tree.Tree
+
+	watches *watch.Manager[*Conn]
+	conns   connTable
+	stats   Stats
+
+	applying *inbox[applyItem]
+	writes   *inbox[prepItem]
+	syncs    fifo // clients' syncs on their way to the leader
+
+	term     atomic.Pointer[term] // the current term while serving, else nil
+	touched  session.Touches
+	tracker  atomic.Pointer[tracker] // the leader's, else nil
+	snapshot snapshotState
+	wg       sync.WaitGroup
+	failed   chan error // the first reason why the server cannot go on
+}
+
+// A tracker knows through which server each session is served.
+type tracker = session.Tracker[zab.Sid]
+
+// A term is one time of serving clients.
+type term struct {
+	quorum.Term
+	stop chan struct{} // closed when it ends
+}
+
+func (t *term) leading() bool { return t.Role == zab.Leading }
+
+// New returns a Pipeline over what was recovered from the store. Start must be
+// called before it is used.
+func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeline {
+	p := &Pipeline{
+		cfg: cfg, store: store, log: cfg.Logger, start: time.Now(),
+		ids:      session.NewIDs(int64(cfg.Self), time.Now().UnixMilli()),
+		tree:     recovered.Tree,
+		watches:  watch.New[*Conn](),
+		applying: newInbox[applyItem](),
+		writes:   newInbox[prepItem](),
+		failed:   make(chan error, 1),
+	}
+	p.conns.init()
+	p.stats.ResetLatency()
+	p.snapshot.plan(cfg)
+	return p
+}
+
+// Start begins to apply and to prepare; order is where writes go.
+func (p *Pipeline) Start(order quorum.Order) {
+	p.order = order
+	p.wg.Go(p.applyLoop)
+	p.wg.Go(p.prepareLoop)
+}
+
+// Stop ends every connection and goroutine. What has been committed is
+// applied first.
+func (p *Pipeline) Stop() {
+	p.endTerm()
+	p.writes.close()
+	p.applying.close()
+	p.wg.Wait()
+}
+
+// Failed yields the error after which the server must not go on, if there
+// ever is one.
+func (p *Pipeline) Failed() <-chan error { return p.failed }
+
+func (p *Pipeline) fail(err error) {
+	p.log.Error("the server cannot go on", "err", err)
+	select {
+	case p.failed <- err:
+	default:
+	}
+}
+
+// Stats counts what was done.
+func (p *Pipeline) Stats() *Stats { return &p.stats }
+
+// Serving tells whether clients are served.
+func (p *Pipeline) Serving() bool { return p.term.Load() != nil }
+
+// Term implements [quorum.Machine].
+func (p *Pipeline) Term(t quorum.Term) {
+	if !t.Serving {
+		p.endTerm()
+		return
+	}
+	if cur := p.term.Load(); cur != nil && cur.Term == t {
+		return
+	}
+	p.endTerm()
+	// What was committed before the term began is applied before it is served.
+	p.applying.put(applyItem{run: func() { p.beginTerm(t) }})
+}
+
+// beginTerm runs in the apply goroutine.
+func (p *Pipeline) beginTerm(t quorum.Term) {
+	cur := &term{Term: t, stop: make(chan struct{})}
+	p.touched.Drain(nil)
+	if cur.leading() {
+		sessions := p.newTracker()
+		p.tracker.Store(sessions)
+		p.writes.put(prepItem{begin: p.newPreparer(cur, sessions)})
+		p.closeOrphans()
+		p.wg.Go(func() { p.expireLoop(cur, sessions) })
+		p.wg.Go(func() { p.containerLoop(cur) })
+	}
+	p.term.Store(cur)
+	p.log.Info("serving clients", "role", t.Role.String(), "epoch", t.Epoch, "leader", int64(t.Leader))
+}
+
+// closeOrphans ends sessions that own ephemerals and are not in the session
+// table, as a directory of an older server may hold. Apache deletes their
+// znodes on the leader alone (ZooKeeperServer.loadData); a transaction does it
+// on every server.
+func (p *Pipeline) closeOrphans() {
+	p.mu.RLock()
+	orphans := p.tree.OrphanSessions()
+	p.mu.RUnlock()
+	for _, id := range orphans {
+		p.log.Warn("closing a session that has ephemerals and is not in the session table", "session", sessionText(id))
+		p.closeSession(id)
+	}
+}
+
+func (p *Pipeline) endTerm() {
+	// A term that has been asked for but not begun begins and ends here.
+	p.drain()
+	cur := p.term.Swap(nil)
+	if cur == nil {
+		return
+	}
+	close(cur.stop)
+	p.tracker.Store(nil)
+	p.writes.clear()
+	p.writes.put(prepItem{end: true})
+	p.syncs.clear()
+	p.conns.closeAll()
+}
+
+// drain waits until everything that was given to Commit has been applied.
+func (p *Pipeline) drain() {
+	done := make(chan struct{})
+	if p.applying.put(applyItem{run: func() { close(done) }}) {
+		<-done
+	}
+}
+
+// newTracker starts every session's timer anew, as a new leader does.
+func (p *Pipeline) newTracker() *tracker {
+	sessions := session.NewTracker[zab.Sid](p.cfg.TickTime.Milliseconds())
+	now := p.monotonic()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for id, timeout := range p.tree.Sessions {
+		sessions.Add(id, timeout, now)
+	}
+	return sessions
+}
+
+// monotonic is ms on a clock that does not go back.
+func (p *Pipeline) monotonic() int64 { return time.Since(p.start).Milliseconds() }
+
+// Commit implements [quorum.Machine].
+func (p *Pipeline) Commit(ps []zab.Proposal) { p.applying.put(applyItem{proposals: ps}) }
+
+// LastZxid is the zxid of the last transaction applied.
+func (p *Pipeline) LastZxid() int64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.tree.LastZxid()
+}
+
+// View calls f with the tree, which must not be used afterwards. Nothing is
+// applied meanwhile, so f is quick.
+func (p *Pipeline) View(f func(*tree.Tree)) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	f(p.tree)
+}
+
+// A snapshotState decides when the next snapshot is due. Servers of an
+// ensemble take theirs at different times, by chance (SyncRequestProcessor.java).
+type snapshotState struct {
+	logged  atomic.Int64 // transactions since the last one
+	bytes   atomic.Int64
+	limit   atomic.Int64
+	maxSize atomic.Int64
+	running atomic.Bool
+	roll    atomic.Bool // the log is to go on in a new file
+}
+
+func (s *snapshotState) plan(cfg Config) {
+	s.logged.Store(0)
+	s.bytes.Store(0)
+	half := int64(max(cfg.SnapCount, 2) / 2)
+	s.limit.Store(half + rand.Int64N(max(half, 1)))
+	if half := cfg.SnapSize / 2; half > 0 {
+		s.maxSize.Store(half + rand.Int64N(half))
+	}
+}
+
+func (s *snapshotState) due() bool {
+	size := s.maxSize.Load()
+	return s.logged.Load() > s.limit.Load() || size > 0 && s.bytes.Load() > size
+}
+
+// countForSnapshot counts what was applied, and starts a snapshot when one is due. It
+// runs in the apply goroutine under the lock; taking the snapshot is quick,
+// writing it happens aside.
+func (p *Pipeline) countForSnapshot(n, bytes int) {
+	s := &p.snapshot
+	s.logged.Add(int64(n))
+	s.bytes.Add(int64(bytes))
+	if !s.due() || !s.running.CompareAndSwap(false, true) {
+		return
+	}
+	s.plan(p.cfg)
+	s.roll.Store(true)
+	snap := p.tree.Snapshot()
+	p.wg.Go(func() {
+		defer s.running.Store(false)
+		p.writeSnapshot(snap)
+	})
+}
+
+func (p *Pipeline) writeSnapshot(snap *tree.Snapshot) {
+	var digest *uint64
+	if p.cfg.Digests {
+		d := snap.Digest()
+		digest = &d
+	}
+	info, err := p.store.WriteSnapshot(snap, digest)
+	if err != nil {
+		p.stats.SnapshotErrors.Add(1)
+		p.log.Error("snapshot not written; the log is kept and another try follows", "err", err)
+		return
+	}
+	p.stats.SnapshotTime.add(info.Took.Milliseconds())
+	p.log.Info("snapshot written", "file", info.Path, "took", info.Took)
+}
+
+// RollWanted tells, once after each snapshot was begun, that the log should go
+// on in a new file.
+func (p *Pipeline) RollWanted() bool { return p.snapshot.roll.CompareAndSwap(true, false) }
+
+// errStopped is why a connection ends with its server.
+var errStopped = errors.New("the server left its role")

@@ -1,0 +1,230 @@
+package pipeline
+
+import (
+	"strings"
+
+	"github.com/zkctl/zkctl/pkg/server/jute"
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/watch"
+)
+
+// A body appends the rest of a reply behind its header.
+type body func([]byte) []byte
+
+// answer executes a read and queues its reply. Pipeline.mu is held, for
+// reading at least, so that no change, and no event of one, comes between.
+//
+// Source: FinalRequestProcessor.java.
+func (c *Conn) answer(w *waiting) {
+	d := jute.NewDecoder(w.body)
+	reply, err := c.execute(w.Op, d)
+	if err == nil && d.Err() != nil {
+		err = d.Err()
+	}
+	c.reply(w, codeOf(err), c.p.tree.LastZxid(), reply)
+}
+
+func (c *Conn) execute(op proto.Op, d *jute.Decoder) (body, error) {
+	switch op {
+	case proto.OpPing:
+		return nil, nil
+	case proto.OpExists:
+		return c.exists(d)
+	case proto.OpGetData:
+		return c.getData(d)
+	case proto.OpGetChildren, proto.OpGetChildren2:
+		return c.getChildren(op, d)
+	case proto.OpGetACL:
+		return c.getACL(d)
+	case proto.OpMultiRead:
+		return c.multiRead(d)
+	case proto.OpSetWatches, proto.OpSetWatches2:
+		return nil, c.setWatches(op, d)
+	case proto.OpAddWatch:
+		return c.addWatch(d)
+	case proto.OpCheckWatches, proto.OpRemoveWatches:
+		return nil, c.removeWatches(op, d)
+	case proto.OpGetEphemerals:
+		return c.getEphemerals(d)
+	case proto.OpGetAllChildrenNumber:
+		return c.getAllChildrenNumber(d)
+	case proto.OpWhoAmI:
+		return c.whoAmI()
+	}
+	return nil, proto.ErrUnimplemented
+}
+
+// readable returns the znode at path if the client may read it.
+func (c *Conn) readable(path string) (*tree.Node, error) {
+	n, ok := c.p.tree.Get(path)
+	if !ok {
+		return nil, proto.ErrNoNode
+	}
+	return n, c.p.cfg.Auth.check(n.ACL(), proto.PermRead, c.ids())
+}
+
+func decodePathWatch(d *jute.Decoder) (proto.PathWatch, error) {
+	var r proto.PathWatch
+	r.Decode(d)
+	return r, d.Err()
+}
+
+// exists leaves its watch on a path without a znode as well: it fires when
+// the znode is created.
+func (c *Conn) exists(d *jute.Decoder) (body, error) {
+	r, err := decodePathWatch(d)
+	if err != nil {
+		return nil, err
+	}
+	if hasNUL(r.Path) {
+		return nil, proto.ErrBadArguments
+	}
+	n, err := c.readable(r.Path)
+	if r.Watch && (err == nil || err == proto.ErrNoNode) {
+		c.p.watches.Add(r.Path, c, watch.Data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stat := n.Stat()
+	return stat.Append, nil
+}
+
+func (c *Conn) getData(d *jute.Decoder) (body, error) {
+	r, err := decodePathWatch(d)
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.readable(r.Path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Watch {
+		c.p.watches.Add(r.Path, c, watch.Data)
+	}
+	return func(b []byte) []byte { return n.Stat().Append(jute.AppendBuffer(b, n.Data())) }, nil
+}
+
+func (c *Conn) getChildren(op proto.Op, d *jute.Decoder) (body, error) {
+	r, err := decodePathWatch(d)
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.readable(r.Path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Watch {
+		c.p.watches.Add(r.Path, c, watch.Child)
+	}
+	return func(b []byte) []byte {
+		b = appendChildren(b, n)
+		if op == proto.OpGetChildren2 {
+			b = n.Stat().Append(b)
+		}
+		return b
+	}, nil
+}
+
+func appendChildren(b []byte, n *tree.Node) []byte {
+	return jute.AppendStrings(b, n.ChildNames(make([]string, 0, n.NumChildren())))
+}
+
+// getACL needs READ or ADMIN; who has not ADMIN does not see digests.
+func (c *Conn) getACL(d *jute.Decoder) (body, error) {
+	path := d.String()
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	n, ok := c.p.tree.Get(path)
+	if !ok {
+		return nil, proto.ErrNoNode
+	}
+	acl, ids, auth := n.ACL(), c.ids(), &c.p.cfg.Auth
+	if err := auth.check(acl, proto.PermRead|proto.PermAdmin, ids); err != nil {
+		return nil, err
+	}
+	if !auth.allowed(acl, proto.PermAdmin, ids) {
+		acl = maskACL(acl)
+	}
+	return func(b []byte) []byte { return n.Stat().Append(proto.AppendACLs(b, acl)) }, nil
+}
+
+// multiRead answers each part by itself: a failure of one leaves the others.
+func (c *Conn) multiRead(d *jute.Decoder) (body, error) {
+	ops := proto.DecodeMulti(d)
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	for _, op := range ops {
+		if _, ok := op.Body.(*proto.PathWatch); !ok {
+			return nil, proto.ErrMarshalling
+		}
+	}
+	return func(b []byte) []byte {
+		for _, op := range ops {
+			n, err := c.readable(op.Body.(*proto.PathWatch).Path)
+			switch {
+			case err != nil:
+				b = appendMultiError(b, codeOf(err))
+			case op.Op == proto.OpGetData:
+				b = proto.AppendMultiHeader(b, op.Op, false, proto.OK)
+				b = n.Stat().Append(jute.AppendBuffer(b, n.Data()))
+			default:
+				b = appendChildren(proto.AppendMultiHeader(b, op.Op, false, proto.OK), n)
+			}
+		}
+		return proto.AppendMultiHeader(b, -1, true, -1)
+	}, nil
+}
+
+func appendMultiError(b []byte, code proto.Code) []byte {
+	return jute.AppendInt(proto.AppendMultiHeader(b, proto.OpError, false, code), int32(code))
+}
+
+// getEphemerals lists the session's own ephemerals below a prefix.
+func (c *Conn) getEphemerals(d *jute.Decoder) (body, error) {
+	prefix := d.String()
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	if strings.TrimSpace(prefix) == "" || prefix == "/" {
+		prefix = ""
+	}
+	found := []string{}
+	for _, path := range c.p.tree.Ephemerals(c.session.Load()) {
+		if strings.HasPrefix(path, prefix) {
+			found = append(found, path)
+		}
+	}
+	return func(b []byte) []byte { return jute.AppendStrings(b, found) }, nil
+}
+
+func (c *Conn) getAllChildrenNumber(d *jute.Decoder) (body, error) {
+	path := d.String()
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	if _, err := c.readable(path); err != nil {
+		return nil, err
+	}
+	n := int32(c.p.tree.AllChildrenNumber(path))
+	return func(b []byte) []byte { return jute.AppendInt(b, n) }, nil
+}
+
+// whoAmI lists the connection's identities; of a digest only the user.
+func (c *Conn) whoAmI() (body, error) {
+	ids := c.ids()
+	return func(b []byte) []byte {
+		b = jute.AppendInt(b, int32(len(ids)))
+		for _, id := range ids {
+			user := id.ID
+			if id.Scheme == "digest" {
+				user, _, _ = strings.Cut(user, ":")
+			}
+			b = jute.AppendString(jute.AppendString(b, id.Scheme), user)
+		}
+		return b
+	}, nil
+}

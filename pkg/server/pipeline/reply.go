@@ -1,0 +1,61 @@
+package pipeline
+
+import (
+	"github.com/zkctl/zkctl/pkg/server/jute"
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/txn"
+)
+
+type treeResult = tree.Result
+
+// replyWrite answers the client whose transaction has been applied here.
+func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
+	code := res.Code
+	if e, ok := t.Body.(*txn.Error); ok {
+		code = e.Code
+	}
+	zxid := c.p.tree.LastZxid()
+	switch {
+	case code == proto.ErrSessionMoved:
+		return // the connection is closed without an answer
+	case w.Op == proto.OpMulti && code == proto.OK:
+		c.reply(w, proto.OK, zxid, func(b []byte) []byte { return appendMultiResult(b, res) })
+	default:
+		c.reply(w, code, zxid, func(b []byte) []byte { return appendResult(b, w.Op, res) })
+	}
+}
+
+// appendResult writes what a successful write answers.
+func appendResult(b []byte, op proto.Op, res *treeResult) []byte {
+	switch op {
+	case proto.OpCreate:
+		return jute.AppendString(b, res.Path)
+	case proto.OpCreate2, proto.OpCreateContainer, proto.OpCreateTTL:
+		return res.Stat.Append(jute.AppendString(b, res.Path))
+	case proto.OpSetData, proto.OpSetACL:
+		return res.Stat.Append(b)
+	}
+	return b
+}
+
+// appendMultiResult writes a multi's results. After a failure each of them is
+// an error: 0 before the one that failed, its code, and -2 behind it.
+func appendMultiResult(b []byte, res *treeResult) []byte {
+	failed := false
+	for i := range res.Parts {
+		failed = failed || res.Parts[i].Type == proto.OpError
+	}
+	for i := range res.Parts {
+		part := &res.Parts[i]
+		switch {
+		case failed:
+			b = appendMultiError(b, part.Code)
+		case part.Type == proto.OpCreateContainer || part.Type == proto.OpCreateTTL:
+			b = appendResult(proto.AppendMultiHeader(b, proto.OpCreate2, false, proto.OK), proto.OpCreate2, part)
+		default:
+			b = appendResult(proto.AppendMultiHeader(b, part.Type, false, proto.OK), part.Type, part)
+		}
+	}
+	return proto.AppendMultiHeader(b, -1, true, -1)
+}

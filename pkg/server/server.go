@@ -1,0 +1,280 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/config"
+	"github.com/zkctl/zkctl/pkg/server/front"
+	"github.com/zkctl/zkctl/pkg/server/pipeline"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// silentTimeout ends connections that never speak; Apache's default of
+// zookeeper.nio.sessionlessCnxnTimeout.
+const silentTimeout = 10 * time.Second
+
+// standaloneSid is the server id of a server without an ensemble, as in
+// Apache; it shows in the first byte of session ids.
+const standaloneSid zab.Sid = 1
+
+// Options is what a Server needs beside its zoo.cfg.
+type Options struct {
+	// Version is what srvr and mntr tell, such as
+	// "3.9.3-zkctl-1.0.0, built on 2026-01-01 00:00 UTC".
+	Version string
+	// Logger takes what an operator should know.
+	Logger *slog.Logger
+	// Ready is called once, when the ports are open and the database is loaded;
+	// nil for nothing. An ensemble may not have a leader yet.
+	Ready func()
+}
+
+// A Server is one ZooKeeper server, alone or in an ensemble.
+type Server struct {
+	cfg   *config.Config
+	opts  Options
+	log   *slog.Logger
+	start time.Time
+
+	store    *storage.Store
+	pipeline *pipeline.Pipeline
+	peer     *quorum.Peer // nil when standalone
+	front    *front.Server
+	words    words
+}
+
+// New returns a Server for a configuration that was loaded without faults and
+// whose myid has been read.
+func New(cfg *config.Config, opts Options) *Server {
+	return &Server{cfg: cfg, opts: opts, log: opts.Logger, start: time.Now()}
+}
+
+// Run serves until ctx ends, and returns nil then, or until the server cannot
+// go on. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	store, err := storage.Open(s.storageOptions())
+	if err != nil {
+		return err
+	}
+	s.store = store
+	err = s.run(ctx)
+	return errors.Join(err, store.Close())
+}
+
+func (s *Server) storageOptions() storage.Options {
+	c := s.cfg
+	return storage.Options{
+		DataDir: c.DataDir, LogDir: c.DataLogDir,
+		NoAutoCreate: !c.DBAutocreate, NoMakeDirs: !c.DatadirAutocreate,
+		PreAllocKB: c.PreAllocSize, ForceSync: c.ForceSync, FsyncWarn: c.FsyncWarningThreshold,
+		TrustEmpty: c.SnapshotTrustEmpty, MaxRecord: 2 * c.JuteMaxBuffer, WindowCount: c.CommitLogCount,
+		Tree: tree.Options{ExtendedTypes: c.ExtendedTypesEnabled}, Logger: s.log,
+	}
+}
+
+func (s *Server) run(ctx context.Context) error {
+	recovered, err := s.store.Recover(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range recovered.Warnings {
+		s.log.Warn(w)
+	}
+	if recovered.Fresh {
+		if err := s.writeFirstSnapshot(recovered.Tree); err != nil {
+			return err
+		}
+	}
+	s.log.Info("database loaded", "zxid", fmt.Sprintf("0x%x", recovered.LastZxid), "znodes", recovered.Tree.NodeCount(), "transactions replayed", recovered.Replayed)
+	if err := s.checkRecovered(recovered); err != nil {
+		return err
+	}
+	s.pipeline = pipeline.New(s.pipelineConfig(), s.store, recovered)
+	order, runOrder, err := s.newOrder(recovered)
+	if err != nil {
+		return err
+	}
+	s.words = words{s: s, allowed: s.cfg.Whitelist}
+	s.front, err = front.Listen(ctx, s.frontConfig(), s.pipeline)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, order, runOrder)
+}
+
+// writeFirstSnapshot makes an empty directory a database: logs without a
+// snapshot would be taken for one whose snapshots were lost
+// (FileTxnSnapLog.java, restore).
+func (s *Server) writeFirstSnapshot(t *tree.Tree) error {
+	snap := t.Snapshot()
+	digest := snap.Digest()
+	if _, err := s.store.WriteSnapshot(snap, &digest); err != nil {
+		return fmt.Errorf("first snapshot: %w", err)
+	}
+	return nil
+}
+
+// checkRecovered refuses what this server must not go on with.
+func (s *Server) checkRecovered(r *storage.Recovered) error {
+	if r.LastZxid < 0 {
+		return fmt.Errorf("%s is empty and db.autocreate=false: for a new ensemble make the file %s, to rejoin one restore the data",
+			s.cfg.DataDir, filepath.Join(s.cfg.DataDir, "initialize"))
+	}
+	if s.cfg.Distributed() {
+		return r.EpochsErr
+	}
+	return nil
+}
+
+// serve runs the parts until ctx ends or one of them fails.
+func (s *Server) serve(ctx context.Context, order quorum.Order, runOrder func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.pipeline.Start(order)
+	var wg sync.WaitGroup
+	run := func(name string, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	run("client port", s.front.Serve)
+	run("consensus", runOrder)
+	run("", func(ctx context.Context) error { return s.watchFailure(ctx) })
+	if s.cfg.PurgeInterval > 0 {
+		run("purge", s.purgeLoop)
+	}
+	if s.opts.Ready != nil {
+		s.opts.Ready()
+	}
+	<-ctx.Done()
+	wg.Wait()
+	s.pipeline.Stop()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) watchFailure(ctx context.Context) error {
+	select {
+	case err := <-s.pipeline.Failed():
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (s *Server) self() zab.Sid {
+	if s.cfg.Distributed() {
+		return zab.Sid(s.cfg.MyID)
+	}
+	return standaloneSid
+}
+
+func (s *Server) pipelineConfig() pipeline.Config {
+	c := s.cfg
+	return pipeline.Config{
+		Self: s.self(), TickTime: c.TickTime,
+		MinSessionTimeout: c.MinSessionTimeout, MaxSessionTimeout: c.MaxSessionTimeout,
+		SnapCount: c.SnapCount, SnapSize: max(c.SnapSizeLimitInKb, 0) << 10,
+		ExtendedTypes: c.ExtendedTypesEnabled, Digests: c.DigestEnabled,
+		Auth:           pipeline.Auth{SkipACL: c.SkipACL, SuperDigest: c.SuperDigest},
+		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
+		Logger: s.log,
+	}
+}
+
+func (s *Server) frontConfig() front.Config {
+	c := s.cfg
+	return front.Config{
+		Addr:     net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort)),
+		MaxPerIP: c.MaxClientCnxns, MaxConns: c.MaxCnxns, MaxFrame: c.JuteMaxBuffer,
+		SilentTimeout: silentTimeout, OutstandingLimit: c.GlobalOutstandingLimit,
+		Word: s.words.answer, Logger: s.log,
+	}
+}
+
+// newOrder makes what puts writes in order: the ensemble, or this server
+// alone. The second result runs it.
+func (s *Server) newOrder(r *storage.Recovered) (quorum.Order, func(context.Context) error, error) {
+	log := &diskLog{store: s.store, pipeline: s.pipeline}
+	if !s.cfg.Distributed() {
+		solo := quorum.NewSolo(zab.Zxid(r.LastZxid), log, s.pipeline, s.log)
+		return solo, solo.Run, nil
+	}
+	peer, err := quorum.NewPeer(s.quorumConfig(r), log, s.pipeline)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.peer = peer
+	return peer, peer.Run, nil
+}
+
+func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
+	c := s.cfg
+	q := quorum.Config{
+		Self: zab.Sid(c.MyID), TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
+		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
+		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), Logger: s.log,
+	}
+	if !r.HasEpochs { // the first start in an ensemble (QuorumPeer.loadDataBase)
+		epoch := zab.Zxid(r.LastZxid).Epoch()
+		q.Epochs = zab.Epochs{Accepted: epoch, Current: epoch}
+	}
+	for _, m := range c.Servers {
+		q.Members = append(q.Members, member(m))
+	}
+	for _, rec := range r.Window {
+		q.Window = append(q.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
+	}
+	return q
+}
+
+func member(m config.Server) quorum.Member {
+	out := quorum.Member{Sid: zab.Sid(m.ID), Observer: m.Role == config.Observer}
+	for _, a := range m.Addresses {
+		out.Quorum = append(out.Quorum, net.JoinHostPort(a.Host, strconv.Itoa(a.QuorumPort)))
+		out.Election = append(out.Election, net.JoinHostPort(a.Host, strconv.Itoa(a.ElectionPort)))
+	}
+	return out
+}
+
+// diskLog lets quorum write to the store.
+type diskLog struct {
+	store    *storage.Store
+	pipeline *pipeline.Pipeline
+	buf      []storage.Record
+}
+
+// Append implements [quorum.Log].
+func (l *diskLog) Append(ps []zab.Proposal) error {
+	if l.pipeline.RollWanted() {
+		if err := l.store.Roll(); err != nil {
+			return err
+		}
+	}
+	l.buf = l.buf[:0]
+	for _, p := range ps {
+		l.buf = append(l.buf, storage.Record{Zxid: int64(p.Zxid), Data: p.Data})
+	}
+	return l.store.Append(l.buf)
+}
+
+// Sync implements [quorum.Log].
+func (l *diskLog) Sync() error { return l.store.Sync() }
+
+// WriteEpochs implements [quorum.Log].
+func (l *diskLog) WriteEpochs(e zab.Epochs) error { return l.store.WriteEpochs(storage.Epochs(e)) }
