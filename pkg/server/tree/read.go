@@ -42,7 +42,7 @@ func Read(r io.Reader, o Options) (*Tree, error) {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, fmt.Errorf("snapshot at byte %d, %s: %w", d.offset, d.where, err)
+		return nil, fmt.Errorf("snapshot at byte %d, in %s: %w", d.offset, d.place(), err)
 	}
 	t := d.t
 	t.acls.purge(t.epoch.Load())
@@ -57,12 +57,25 @@ type reader struct {
 	t      *Tree
 	acls   map[int64]*aclEntry // as listed
 	offset int64
-	where  string // what is being read, for errors
+	where  string // what is being read, for errors: a part,
+	path   string // the znode read last,
+	whole  bool   // and whether all of it was read
 	rooted bool   // the root was read
 	fixed  [storedSize]byte
 
 	parentPath string // of the znode read last, and where it is
 	parent     *Node
+}
+
+// place says in which part of the stream the reader is.
+func (d *reader) place() string {
+	switch {
+	case d.where != "znode":
+		return d.where
+	case d.whole:
+		return fmt.Sprintf("what follows znode %q", d.path)
+	}
+	return fmt.Sprintf("znode %q", d.path)
 }
 
 func (d *reader) sessions() error {
@@ -125,7 +138,7 @@ func (d *reader) aclEntry() error {
 }
 
 func (d *reader) nodes() error {
-	d.where = "znodes"
+	d.where = "znode"
 	for {
 		path, err := d.string()
 		if err != nil {
@@ -134,10 +147,11 @@ func (d *reader) nodes() error {
 		if path == "/" {
 			return nil
 		}
-		d.where = fmt.Sprintf("znode %q", path)
+		d.path, d.whole = path, false
 		if err := d.node(path); err != nil {
 			return err
 		}
+		d.whole = true
 	}
 }
 

@@ -41,26 +41,28 @@ func (s *Snapshot) NodeCount() int { return s.nodes + 1 }
 // Walk calls visit for the root (path "/") and every other znode, parents
 // before their children, until it returns false.
 func (s *Snapshot) Walk(visit func(path string, n *Node) bool) {
-	walk(nil, s.root, func(path []byte, n *Node) bool {
-		if len(path) == 0 {
-			return visit("/", n)
-		}
-		return visit(string(path), n)
-	})
+	w := walker{visit: func(path []byte, n *Node) bool { return visit(orRoot(string(path)), n) }}
+	w.walk(s.root)
 }
 
-// walk visits n, whose path is given, and all below it.
-func walk(path []byte, n *Node, visit func(path []byte, n *Node) bool) bool {
-	if !visit(path, n) {
+// walker visits znodes depth first. path is that of the znode visited, "" for
+// the root; visit must not keep it.
+type walker struct {
+	path  []byte
+	visit func(path []byte, n *Node) bool
+}
+
+func (w *walker) walk(n *Node) bool {
+	if !w.visit(w.path, n) {
 		return false
 	}
 	if n.kids.len() == 0 {
 		return true
 	}
-	path = append(path, '/')
-	more := true
+	at, more := len(w.path), true
 	n.kids.each(func(c *Node) bool {
-		more = walk(append(path, c.name...), c, visit)
+		w.path = append(append(w.path[:at], '/'), c.name...)
+		more = w.walk(c)
 		return more
 	})
 	return more
@@ -88,12 +90,13 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		e.buf = proto.AppendACLs(jute.AppendLong(e.buf, a.id), a.list)
 		return e.flush()
 	})
-	walk(nil, s.root, func(path []byte, n *Node) bool {
+	nodes := walker{visit: func(path []byte, n *Node) bool {
 		e.buf = append(jute.AppendInt(e.buf, int32(len(path))), path...)
 		e.buf = jute.AppendBuffer(e.buf, n.data)
 		e.buf = appendStored(e.buf, n)
 		return e.flush()
-	})
+	}}
+	nodes.walk(s.root)
 	e.buf = jute.AppendString(e.buf, "/")
 	if e.flush() {
 		e.err = e.w.Flush()

@@ -54,6 +54,9 @@ func New(o Options) *Tree {
 	return t
 }
 
+// Options are those that the tree was made with.
+func (t *Tree) Options() Options { return t.opts }
+
 func newTree(o Options) *Tree {
 	t := &Tree{
 		opts: o, acls: newACLTable(), nodes: 1,

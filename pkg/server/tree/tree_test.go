@@ -180,6 +180,11 @@ func TestCreateRules(t *testing.T) {
 	if got := parent(); got != [2]int64{9, s.zxid} {
 		t.Errorf("delete of a missing child leaves pzxid at %v", got)
 	}
+	before = s.zxid
+	s.Apply(&txn.Txn{Header: txn.Header{Zxid: 1, Type: proto.OpDelete}, Body: &txn.Delete{Path: "/a/gone"}})
+	if got := parent(); got != [2]int64{9, before} || s.LastZxid() != before {
+		t.Errorf("a delete of an older zxid leaves pzxid at %v, last zxid at %d", got, s.LastZxid())
+	}
 	if n, _ := s.Get("/a"); n.Stat().Cversion != 2*9-2 {
 		t.Errorf("client's cversion %d", n.Stat().Cversion)
 	}
@@ -531,6 +536,26 @@ func TestReadErrors(t *testing.T) {
 	_, err := Read(bytes.NewReader(bad), Options{})
 	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), `znode "/b/n-0000000003"`) {
 		t.Errorf("unknown parent: %v", err)
+	}
+	const noSessions, noACLs = "\x00\x00\x00\x00", "\x00\x00\x00\x00"
+	world := "\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x05world\x00\x00\x00\x06anyone"
+	stored := strings.Repeat("\x00", 4+storedSize)
+	for name, c := range map[string]struct{ stream, want string }{
+		"negative count":    {"\xff\xff\xff\xff", "byte 4, in session table: malformed snapshot: count of -1"},
+		"negative length":   {noSessions + noACLs + "\xff\xff\xff\xfe", `in znode "": malformed snapshot: length of -2`},
+		"no path":           {noSessions + noACLs + "\x00\x00\x00\x01x" + stored, `in znode "x": malformed snapshot: not a path`},
+		"root twice":        {noSessions + noACLs + strings.Repeat("\x00\x00\x00\x00"+stored, 2), `in znode "": malformed snapshot: the root is there twice`},
+		"znode twice":       {noSessions + noACLs + strings.Repeat("\x00\x00\x00\x02/a"+stored, 2), `in znode "/a": malformed snapshot: the znode is there twice`},
+		"ends behind znode": {noSessions + noACLs + "\x00\x00\x00\x02/a" + stored, `in what follows znode "/a": unexpected EOF`},
+		"ACL twice": {
+			noSessions + "\x00\x00\x00\x02" + strings.Repeat("\x00\x00\x00\x00\x00\x00\x00\x01"+world, 2),
+			"in ACL table: malformed snapshot: ACL id 1 is out of range or listed twice",
+		},
+		"many ACLs": {noSessions + "\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x00\x00\x00", "ACL 1 has 2130706432 entries"},
+	} {
+		if _, err := Read(strings.NewReader(c.stream), Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
 	}
 }
 
