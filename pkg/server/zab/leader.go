@@ -3,6 +3,7 @@ package zab
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // leading is the state of a peer that leads or is about to (Leader.java).
@@ -254,7 +255,7 @@ func (p *Peer) tickLeading() {
 			return
 		}
 	}
-	for _, l := range append([]*learner(nil), lead.learners...) {
+	for _, l := range slices.Clone(lead.learners) {
 		if p.tickLearner(l) {
 			lead.remove(l.sid)
 			p.out.hangup(l.sid)
