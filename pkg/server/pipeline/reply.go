@@ -19,7 +19,7 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 	switch {
 	case code == proto.ErrSessionMoved:
 		return // the connection is closed without an answer
-	case w.Op == proto.OpMulti && code == proto.OK:
+	case t.Type == proto.OpMulti: // the header says OK even when a part failed
 		c.reply(w, proto.OK, zxid, func(b []byte) []byte { return appendMultiResult(b, res) })
 	default:
 		c.reply(w, code, zxid, func(b []byte) []byte { return appendResult(b, w.Op, res) })
