@@ -49,12 +49,13 @@ W zoo.cfg:3: tickTme: is no key of zoo.cfg and is ignored; did you mean tickTime
 W zoo.cfg:4: snapcount: is no key of zoo.cfg and is ignored; did you mean snapCount?
 W zoo.cfg:5: zookeeper.snapCount: is no key of zoo.cfg and is ignored; in this file the name goes without the prefix: snapCount
 W zoo.cfg:6: qwertyuiop: is no key of zoo.cfg and is ignored; remove the line, or look for the name in the Administrator's Guide`},
-		{"Apache ignores bad properties", base + "snapCount=1\npreAllocSize=64M\nforceSync=false\nskipACL=true\n4lw.commands.whitelist=stat,lead\n", `
-W zoo.cfg:3: snapCount: 1 is too small; write at least 2
-W zoo.cfg:4: preAllocSize: "64M" is not a whole number; write digits only, without a unit
+		{"Apache ignores bad properties", base + "snapCount=1\npreAllocSize=64M\nforceSync=false\nskipACL=true\n4lw.commands.whitelist=stat,lead\ndigest.enabled=yes\n", `
+W zoo.cfg:3: snapCount: 1 is too small, so the smallest is used; write at least 2
+W zoo.cfg:4: preAllocSize: "64M" is not a whole number, so the default is used; write digits only, without a unit
 W zoo.cfg:5: forceSync: "false" counts as true: only "no" is looked for, in just that spelling; write no to say false
 W zoo.cfg:6: skipACL: "true" counts as false: only "yes" is looked for, in just that spelling; write yes to say true
-W zoo.cfg:7: 4lw.commands.whitelist: no such word: lead; write some of conf, cons, crst, dirs, dump, envi, gtmk, hash, isro, mntr, ruok, srst, srvr, stat, stmk, wchc, wchp, wchs, or *`},
+W zoo.cfg:7: 4lw.commands.whitelist: no such word: lead; write some of conf, cons, crst, dirs, dump, envi, gtmk, hash, isro, mntr, ruok, srst, srvr, stat, stmk, wchc, wchp, wchs, or *
+W zoo.cfg:8: digest.enabled: "yes" counts as false; write true or false`},
 		{"no effect here", base + "nio.numWorkerThreads=4\nflushDelay=2\n", `
 W zoo.cfg:3: nio.numWorkerThreads: has no effect: it tunes threads, buffers or caches of the Java server, which this one does not have
 W zoo.cfg:4: flushDelay: has no effect: syncs are grouped by what waits while the last one runs, without a timer`},
@@ -291,4 +292,14 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = c.QuorumText()
 	})
+}
+
+func TestBadPropertiesKeepGoing(t *testing.T) {
+	c, _, err := parse(t, base+"snapCount=1\ncommitLogCount=x\npreAllocSize=64M\ndigest.enabled=yes\nforceSync=false\n")
+	if err != nil || c.SnapCount != 2 || c.CommitLogCount != 500 || c.PreAllocSize != 65536 || c.DigestEnabled || !c.ForceSync {
+		t.Errorf("%v: %+v", err, c)
+	}
+	if c.Raw["preAllocSize"] != "64M" {
+		t.Errorf("raw keys: %v", c.Raw)
+	}
 }

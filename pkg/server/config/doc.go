@@ -11,9 +11,9 @@
 //
 // Where this package means to differ from Apache:
 //
-//   - jute.maxbuffer, readonlymode.enabled and
-//     znode.container.* work in zoo.cfg. Apache reads them only from the Java
-//     command line, which this server does not have.
+//   - jute.maxbuffer, readonlymode.enabled and znode.container.* work in zoo.cfg.
+//     Apache reads them only from the Java command line, which this server does
+//     not have.
 //   - Two servers on the same host and port are refused; Apache finds out when
 //     the second one cannot bind.
 //   - A key that protects data (TLS, SASL) and that this server cannot honour is

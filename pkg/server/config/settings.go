@@ -37,12 +37,12 @@ func storageSettings() []setting {
 		floored(number("commitLogCount", 500, math.MaxInt32, func(c *Config) *int { return &c.CommitLogCount }), func(c *Config) { c.CommitLogCount = 500 }),
 		unless("forceSync", "no", func(c *Config) *bool { return &c.ForceSync }),
 		lenient(millis("fsync.warningthresholdms", 0, func(c *Config) *time.Duration { return &c.FsyncWarningThreshold })),
-		lenient(truth("snapshot.trust.empty", func(c *Config) *bool { return &c.SnapshotTrustEmpty })),
-		lenient(truth("digest.enabled", func(c *Config) *bool { return &c.DigestEnabled })),
-		lenient(truth("serializeLastProcessedZxid.enabled", func(c *Config) *bool { return &c.SerializeLastProcessedZxid })),
-		lenient(truth("datadir.autocreate", func(c *Config) *bool { return &c.DatadirAutocreate })),
-		lenient(truth("db.autocreate", func(c *Config) *bool { return &c.DBAutocreate })),
-		lenient(truth("forceSnapshotSync", func(c *Config) *bool { return &c.ForceSnapshotSync })),
+		flag("snapshot.trust.empty", func(c *Config) *bool { return &c.SnapshotTrustEmpty }),
+		flag("digest.enabled", func(c *Config) *bool { return &c.DigestEnabled }),
+		flag("serializeLastProcessedZxid.enabled", func(c *Config) *bool { return &c.SerializeLastProcessedZxid }),
+		flag("datadir.autocreate", func(c *Config) *bool { return &c.DatadirAutocreate }),
+		flag("db.autocreate", func(c *Config) *bool { return &c.DBAutocreate }),
+		flag("forceSnapshotSync", func(c *Config) *bool { return &c.ForceSnapshotSync }),
 		number("autopurge.snapRetainCount", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.PurgeRetainCount }),
 		hours("autopurge.purgeInterval", func(c *Config) *time.Duration { return &c.PurgeInterval }),
 	}
@@ -59,7 +59,7 @@ func clientSettings() []setting {
 		millis("tickTime", 1, func(c *Config) *time.Duration { return &c.TickTime }),
 		millis("minSessionTimeout", -1, func(c *Config) *time.Duration { return &c.MinSessionTimeout }),
 		millis("maxSessionTimeout", -1, func(c *Config) *time.Duration { return &c.MaxSessionTimeout }),
-		lenient(truth("clientTcpKeepAlive", func(c *Config) *bool { return &c.ClientTCPKeepAlive })),
+		flag("clientTcpKeepAlive", func(c *Config) *bool { return &c.ClientTCPKeepAlive }),
 		truth("localSessionsEnabled", func(c *Config) *bool { return &c.LocalSessionsEnabled }),
 		truth("localSessionsUpgradingEnabled", func(c *Config) *bool { return &c.LocalSessionsUpgradingEnabled }),
 		truth("readonlymode.enabled", func(c *Config) *bool { return &c.ReadOnlyModeEnabled }),
@@ -86,7 +86,7 @@ func ensembleSettings() []setting {
 		lenient(number("electionPortBindRetry", 0, math.MaxInt32, func(c *Config) *int { return &c.ElectionPortBindRetry })),
 		lenient(millis("fastleader.minNotificationInterval", 1, func(c *Config) *time.Duration { return &c.MinNotificationInterval })),
 		lenient(millis("fastleader.maxNotificationInterval", 1, func(c *Config) *time.Duration { return &c.MaxNotificationInterval })),
-		lenient(truth("tcpKeepAlive", func(c *Config) *bool { return &c.TCPKeepAlive })),
+		flag("tcpKeepAlive", func(c *Config) *bool { return &c.TCPKeepAlive }),
 		lenient(millis("observer.election.DelayMs", 0, func(c *Config) *time.Duration { return &c.ObserverElectionDelay })),
 	}
 }
@@ -96,10 +96,10 @@ func rightsSettings() []setting {
 		only("skipACL", "yes", func(c *Config) *bool { return &c.SkipACL }),
 		text("DigestAuthenticationProvider.superDigest", func(c *Config) *string { return &c.SuperDigest }),
 		text("DigestAuthenticationProvider.digestAlg", func(c *Config) *string { return &c.DigestAlg }),
-		lenient(truth("DigestAuthenticationProvider.enabled", func(c *Config) *bool { return &c.DigestAuthEnabled })),
-		lenient(truth("extendedTypesEnabled", func(c *Config) *bool { return &c.ExtendedTypesEnabled })),
-		lenient(truth("enforceQuota", func(c *Config) *bool { return &c.EnforceQuota })),
-		lenient(truth("closeSessionTxn.enabled", func(c *Config) *bool { return &c.CloseSessionTxnEnabled })),
+		flag("DigestAuthenticationProvider.enabled", func(c *Config) *bool { return &c.DigestAuthEnabled }),
+		flag("extendedTypesEnabled", func(c *Config) *bool { return &c.ExtendedTypesEnabled }),
+		flag("enforceQuota", func(c *Config) *bool { return &c.EnforceQuota }),
+		flag("closeSessionTxn.enabled", func(c *Config) *bool { return &c.CloseSessionTxnEnabled }),
 		lenient(millis("znode.container.checkIntervalMs", 1, func(c *Config) *time.Duration { return &c.ContainerCheckInterval })),
 		lenient(number("znode.container.maxPerMinute", 1, math.MaxInt32, func(c *Config) *int { return &c.ContainerMaxPerMinute })),
 		lenient(millis("znode.container.maxNeverUsedIntervalMs", 0, func(c *Config) *time.Duration { return &c.ContainerMaxNeverUsed })),
@@ -125,8 +125,17 @@ const (
 	tooSmall = " is too small"
 )
 
+// lenient keeps the default when the value is bad, and says so.
 func lenient(s setting) setting {
+	strict := s.set
 	s.lenient = true
+	s.set = func(c *Config, v string) *complaint {
+		bad := strict(c, v)
+		if bad != nil {
+			bad.problem += ", so the default is used"
+		}
+		return bad
+	}
 	return s
 }
 
@@ -136,8 +145,13 @@ func floored(s setting, raise func(*Config)) setting {
 	s.lenient = true
 	s.set = func(c *Config, v string) *complaint {
 		bad := strict(c, v)
-		if bad != nil && strings.HasSuffix(bad.problem, tooSmall) {
+		switch {
+		case bad == nil:
+		case strings.HasSuffix(bad.problem, tooSmall):
 			raise(c)
+			bad.problem += ", so the smallest is used"
+		default:
+			bad.problem += ", so the default is used"
 		}
 		return bad
 	}
@@ -160,6 +174,17 @@ func truth(name string, field func(*Config) *bool) setting {
 			return nil
 		}
 		return &complaint{fmt.Sprintf("%q is neither true nor false", v), "write true or false"}
+	}}
+}
+
+// flag is true for "true" in any case and false for all else, as Boolean.parseBoolean.
+func flag(name string, field func(*Config) *bool) setting {
+	return setting{name: name, lenient: true, set: func(c *Config, v string) *complaint {
+		*field(c) = strings.EqualFold(v, "true")
+		if *field(c) || strings.EqualFold(v, "false") {
+			return nil
+		}
+		return &complaint{fmt.Sprintf("%q counts as false", v), "write true or false"}
 	}}
 }
 
