@@ -47,6 +47,9 @@ func (e *DamageError) Unwrap() error { return ErrCorrupt }
 
 const readBuffer = 256 << 10
 
+// bufferFor is how large a buffer pays for a file of that size, in bytes.
+func bufferFor(size int64) int { return int(min(size, readBuffer)) }
+
 // LogReader reads one log file from its start. It is not safe for concurrent
 // use.
 type LogReader struct {
@@ -84,7 +87,7 @@ func (l *LogReader) readHeader() error {
 		return fmt.Errorf("read log: %w", err)
 	}
 	l.size = size
-	l.r = bufio.NewReaderSize(io.NewSectionReader(l.file, 0, size), readBuffer)
+	l.r = bufio.NewReaderSize(io.NewSectionReader(l.file, 0, size), bufferFor(size))
 	var h [logHeaderSize]byte
 	n, err := io.ReadFull(l.r, h[:])
 	switch {

@@ -100,11 +100,11 @@ func validSnapshot(fsys disk.FS, path string) (bool, error) {
 func VerifySnapshot(path string) error { return verifySnapshot(disk.OS{}, path) }
 
 func verifySnapshot(fsys disk.FS, path string) error {
-	return eachByte(fsys, path, func(r io.Reader) error { return checkSeal(r, path) })
+	return eachByte(fsys, path, func(r *bufio.Reader) error { return checkSeal(r, path) })
 }
 
 // eachByte opens a snapshot and hands over its contents, unpacked.
-func eachByte(fsys disk.FS, path string, read func(io.Reader) error) error {
+func eachByte(fsys disk.FS, path string, read func(*bufio.Reader) error) error {
 	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", err)
@@ -114,23 +114,23 @@ func eachByte(fsys disk.FS, path string, read func(io.Reader) error) error {
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", err)
 	}
-	r, err := unpack(io.NewSectionReader(f, 0, size), path)
+	r, err := unpack(bufio.NewReaderSize(io.NewSectionReader(f, 0, size), bufferFor(size)), path)
 	if err != nil {
 		return err
 	}
 	return read(r)
 }
 
-func unpack(r io.Reader, path string) (io.Reader, error) {
+func unpack(r *bufio.Reader, path string) (*bufio.Reader, error) {
 	switch {
 	case strings.HasSuffix(path, gzSuffix):
-		z, err := gzip.NewReader(bufio.NewReaderSize(r, readBuffer))
+		z, err := gzip.NewReader(r)
 		if err != nil {
 			return nil, notSnapshot(path, err)
 		}
-		return z, nil
+		return bufio.NewReaderSize(z, readBuffer), nil
 	case strings.HasSuffix(path, snappySuffix):
-		return newSnappyReader(bufio.NewReaderSize(r, readBuffer)), nil
+		return bufio.NewReaderSize(newSnappyReader(r), readBuffer), nil
 	}
 	return r, nil
 }
@@ -143,25 +143,23 @@ func notSnapshot(path string, err error) error {
 
 // checkSeal reads to the end and compares the last seal, which covers
 // everything before it.
-func checkSeal(r io.Reader, path string) error {
+func checkSeal(r *bufio.Reader, path string) error {
 	sum := adler32.New()
-	buf := make([]byte, readBuffer)
-	held := 0 // bytes in buf that may be the seal
 	for {
-		n, err := r.Read(buf[held:])
-		held += n
-		if held > sealSize {
-			_, _ = sum.Write(buf[:held-sealSize]) // never fails
-			held = copy(buf, buf[held-sealSize:held])
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		b, err := r.Peek(r.Size())
+		if err == nil {
+			b = b[:len(b)-sealSize] // the end of it may be the seal
+		} else if !errors.Is(err, io.EOF) {
 			return notSnapshot(path, err)
 		}
+		if err != nil {
+			n := max(len(b)-sealSize, 0)
+			_, _ = sum.Write(b[:n]) // never fails
+			return sealed(b[n:], uint64(sum.Sum32()), path)
+		}
+		_, _ = sum.Write(b)
+		_, _ = r.Discard(len(b)) // they are in the buffer
 	}
-	return sealed(buf[:held], uint64(sum.Sum32()), path)
 }
 
 func sealed(b []byte, sum uint64, path string) error {
@@ -196,9 +194,9 @@ func readSnapshot(fsys disk.FS, path string, o tree.Options) (*tree.Tree, Snapsh
 	}
 	info := SnapshotInfo{Path: path, Zxid: zxid, Size: st.Size}
 	var t *tree.Tree
-	err = eachByte(fsys, path, func(r io.Reader) error {
+	err = eachByte(fsys, path, func(r *bufio.Reader) error {
 		var err error
-		t, err = parseSnapshot(bufio.NewReaderSize(r, readBuffer), o, &info)
+		t, err = parseSnapshot(r, o, &info)
 		if err != nil {
 			return notSnapshot(path, err)
 		}

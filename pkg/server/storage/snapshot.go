@@ -117,7 +117,7 @@ func (w *sumWriter) Write(p []byte) (int, error) {
 }
 
 func writeSnapshot(w *sumWriter, snap Snapshotter, digest *uint64) error {
-	b := bufio.NewWriterSize(w, readBuffer)
+	b := bufio.NewWriterSize(w, 1) // WriteTo gathers
 	h := binary.BigEndian.AppendUint32(nil, snapshotMagic)
 	h = binary.BigEndian.AppendUint32(h, formatVersion)
 	if _, err := b.Write(binary.BigEndian.AppendUint64(h, 1<<64-1)); err != nil { // dbid -1

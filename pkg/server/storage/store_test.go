@@ -184,55 +184,67 @@ func (c *script) append(s *Store, records ...Record) error {
 func crashPoints(t *testing.T, run func(*script, *Store, *Recovered) error, check func(*testing.T, *script, *Recovered)) {
 	t.Helper()
 	for ops := 0; ; ops++ {
-		var done bool
-		for seed := range uint64(12) {
-			rnd := rand.New(rand.NewPCG(seed, uint64(ops)))
-			keep := func() bool { return rnd.IntN(2) == 0 }
-			switch seed {
-			case 0:
-				keep = faultdisk.Nothing
-			case 1:
-				keep = faultdisk.All
-			}
-			d := faultdisk.New()
-			d.StopAfter(ops)
-			c := &script{}
-			s, err := Open(testOptions(d))
-			var r *Recovered
-			if err == nil {
-				r, err = s.Recover(context.Background())
-			}
-			if err == nil {
-				err = run(c, s, r)
-			}
-			done = !d.Stopped()
-			if done && err != nil {
-				t.Fatalf("without a fault: %v", err)
-			}
-			after := d.Crash(keep)
-			s2, err := Open(testOptions(after))
-			if err != nil {
-				t.Fatalf("stopped after %d operations, seed %d: open: %v", ops, seed, err)
-			}
-			r2, err := s2.Recover(context.Background())
-			if err != nil {
-				t.Fatalf("stopped after %d operations, seed %d: recover: %v", ops, seed, err)
-			}
-			check(t, c, r2)
+		d := faultdisk.New()
+		d.StopAfter(ops)
+		c := &script{}
+		s, err := Open(testOptions(d))
+		var r *Recovered
+		if err == nil {
+			r, err = s.Recover(context.Background())
+		}
+		if err == nil {
+			err = run(c, s, r)
+		}
+		done := !d.Stopped()
+		if done && err != nil {
+			t.Fatalf("without a fault: %v", err)
+		}
+		for seed := range uint64(6) {
+			crashOnce(t, c, d.Crash(keeping(seed, uint64(ops))), check)
 			if t.Failed() {
-				t.Fatalf("stopped after %d operations, seed %d: %+v, recovered 0x%x, warnings %q", ops, seed, *c, r2.LastZxid, r2.Warnings)
-			}
-			// It goes on from there, and what it found was made durable.
-			next := r2.LastZxid + 1
-			mustAppend(t, s2, rec(next))
-			_, r3 := mustOpen(t, testOptions(after.Crash(faultdisk.Nothing)))
-			if r3.LastZxid != next {
-				t.Fatalf("stopped after %d operations, seed %d: went on with 0x%x, found 0x%x", ops, seed, next, r3.LastZxid)
+				t.Fatalf("stopped after %d operations, seed %d: %+v", ops, seed, *c)
 			}
 		}
 		if done {
 			return
 		}
+	}
+}
+
+// keeping makes the seeds' crashes: nothing, everything, and chance.
+func keeping(seed, ops uint64) faultdisk.Keep {
+	switch seed {
+	case 0:
+		return faultdisk.Nothing
+	case 1:
+		return faultdisk.All
+	}
+	rnd := rand.New(rand.NewPCG(seed, ops))
+	return func() bool { return rnd.IntN(2) == 0 }
+}
+
+// crashOnce recovers from one crash, goes on, and crashes again.
+func crashOnce(t *testing.T, c *script, d *faultdisk.Disk, check func(*testing.T, *script, *Recovered)) {
+	t.Helper()
+	s, err := Open(testOptions(d))
+	if err != nil {
+		t.Errorf("open: %v", err)
+		return
+	}
+	r, err := s.Recover(context.Background())
+	if err != nil {
+		t.Errorf("recover: %v", err)
+		return
+	}
+	check(t, c, r)
+	next := r.LastZxid + 1
+	if err := new(script).append(s, rec(next)); err != nil {
+		t.Errorf("go on: %v", err)
+		return
+	}
+	_, r = mustOpen(t, testOptions(d.Crash(faultdisk.Nothing)))
+	if r.LastZxid != next {
+		t.Errorf("went on with 0x%x, found 0x%x", next, r.LastZxid)
 	}
 }
 

@@ -35,8 +35,8 @@ func tornOrLost(l *LogReader, d *DamageError) (string, error) {
 	case m.open(), d.Offset >= m.end():
 		return "", nil
 	}
-	rest := io.NewSectionReader(l.file, m.end(), max(l.size-m.end(), 0))
-	n, err := onlyZeros(rest)
+	left := max(l.size-m.end(), 0)
+	n, err := onlyZeros(io.NewSectionReader(l.file, m.end(), left), bufferFor(left))
 	if err != nil {
 		return "", fmt.Errorf("read log %s: %w", l.path, err)
 	}
@@ -46,9 +46,10 @@ func tornOrLost(l *LogReader, d *DamageError) (string, error) {
 	return "", nil
 }
 
-// onlyZeros returns the offset of the first byte that is not 0, or -1.
-func onlyZeros(r io.Reader) (int64, error) {
-	buf := make([]byte, readBuffer)
+// onlyZeros returns the offset of the first byte that is not 0, or -1. It
+// reads pieces of up to size bytes.
+func onlyZeros(r io.Reader, size int) (int64, error) {
+	buf := make([]byte, max(size, 1))
 	at := int64(0)
 	for {
 		n, err := r.Read(buf)

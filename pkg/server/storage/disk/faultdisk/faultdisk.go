@@ -140,6 +140,14 @@ func (d *Disk) Crash(keep Keep) *Disk {
 	return n
 }
 
+// Restart is the end of a process and the start of another: locks are free,
+// everything written is still readable, and nothing more has become durable.
+func (d *Disk) Restart() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.locks)
+}
+
 // begin counts an operation that changes something. When it returns an
 // error the operation must return it; apply tells whether it may have its
 // effect (not durable) nevertheless.
