@@ -23,6 +23,8 @@ type segment struct {
 	size   int64 // of the file
 	synced int64 // all before it is durable
 	marked bool  // the open mark of a log that is not synced is written
+
+	markBuf [8]byte
 }
 
 // Append writes records behind the log, in one write; they are durable after
@@ -191,9 +193,8 @@ func (g *segment) markUnsynced() error {
 }
 
 func (g *segment) writeMark(m mark) error {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], m.encode())
-	_, err := g.file.WriteAt(b[:], markAt)
+	binary.BigEndian.PutUint64(g.markBuf[:], m.encode())
+	_, err := g.file.WriteAt(g.markBuf[:], markAt)
 	return err
 }
 
