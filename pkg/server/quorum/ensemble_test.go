@@ -85,8 +85,12 @@ type memory struct {
 	held     int           // how many do
 	bulk     int           // bytes of padding in snapshots
 	received int
-	installs int
-	cuts     int
+	refuse   int // snapshots that Receive has yet to refuse
+
+	snapshotFault error
+	snapshots     int
+	installs      int
+	cuts          int
 }
 
 func newMemory(self zab.Sid) *memory {
@@ -178,6 +182,10 @@ func (s memorySnapshot) WriteTo(w io.Writer) (int64, error) {
 func (m *memory) Snapshot() (Snapshot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.snapshots++
+	if m.snapshotFault != nil {
+		return nil, m.snapshotFault
+	}
 	b := make([]byte, 8) // no sessions, no ACLs
 	for i, n := range m.tree {
 		b = append(jute.AppendString(b, n.path), n.raw...)
@@ -191,7 +199,12 @@ func (m *memory) Snapshot() (Snapshot, error) {
 func (m *memory) Receive(r io.Reader) (Staged, error) {
 	m.mu.Lock()
 	m.received++
+	m.refuse--
+	refuse := m.refuse >= 0
 	m.mu.Unlock()
+	if refuse {
+		return nil, errInjected
+	}
 	return readTree(r)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type timedConn struct {
 	timeout atomic.Int64 // a time.Duration
 	moved   func()       // tells of progress; set before the link's goroutines start
 	bulk    atomic.Bool  // a snapshot is under way
+	last    atomic.Int64 // when bytes of one last moved, since the Unix epoch in ns
 	told    atomic.Int64 // when moved was last called, since the Unix epoch in ns
 }
 
@@ -68,29 +70,42 @@ func (c *timedConn) deadline() time.Time {
 	return time.Now().Add(time.Duration(c.timeout.Load()))
 }
 
-// Read reads within the time.
+// Read reads within the time; while a snapshot moves the other way its reader need
+// not say anything.
 func (c *timedConn) Read(b []byte) (int, error) {
-	_ = c.SetReadDeadline(c.deadline())
-	n, err := c.Conn.Read(b)
-	c.tell(n)
-	return n, err
+	for {
+		_ = c.SetReadDeadline(c.deadline())
+		n, err := c.Conn.Read(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(time.Unix(0, c.last.Load())) < time.Duration(c.timeout.Load()) {
+			continue
+		}
+		c.tell(n)
+		return n, err
+	}
 }
 
-// Write writes within the time.
+// Write writes each piece of b within the time.
 func (c *timedConn) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(c.deadline())
-	n, err := c.Conn.Write(b)
-	c.tell(n)
-	return n, err
+	written := 0
+	for {
+		piece := b[written:min(len(b), written+linkBuffer)]
+		_ = c.SetWriteDeadline(c.deadline())
+		n, err := c.Conn.Write(piece)
+		c.tell(n)
+		if written += n; err != nil || written == len(b) {
+			return written, err
+		}
+	}
 }
 
-// tell reports that n bytes moved, at most once in a while.
+// tell notes that n bytes moved, and reports it at most once in a while.
 func (c *timedConn) tell(n int) {
 	const often = 50 * time.Millisecond
 	if n <= 0 || !c.bulk.Load() {
 		return
 	}
 	now, told := time.Now().UnixNano(), c.told.Load()
+	c.last.Store(now)
 	if now-told >= int64(often) && c.told.CompareAndSwap(told, now) {
 		c.moved()
 	}

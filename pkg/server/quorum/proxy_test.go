@@ -22,6 +22,7 @@ type proxy struct {
 	conns    map[net.Conn]bool
 	forward  *gate // dialler to target
 	backward *gate
+	pace     time.Duration // a pause after each piece of up to 32 KiB
 	running  sync.WaitGroup
 }
 
@@ -116,6 +117,13 @@ func (p *proxy) cut() {
 	}
 }
 
+// setPace slows down the connections made from now on.
+func (p *proxy) setPace(pace time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pace = pace
+}
+
 // freeze lets nothing through but keeps connections: each end believes the other
 // to be there.
 func (p *proxy) freeze() {
@@ -152,11 +160,14 @@ func (p *proxy) serve(near net.Conn) {
 	if !p.keep(far) {
 		return
 	}
+	p.mu.Lock()
+	pace := p.pace
+	p.mu.Unlock()
 	var both sync.WaitGroup
 	copyThrough := func(to, from net.Conn, g *gate) {
 		defer to.Close()
 		defer from.Close()
-		_, _ = io.Copy(gated{to, g}, from)
+		_, _ = io.Copy(gated{to, g, pace}, from)
 	}
 	both.Go(func() { copyThrough(far, near, p.forward) })
 	both.Go(func() { copyThrough(near, far, p.backward) })
@@ -166,10 +177,14 @@ func (p *proxy) serve(near net.Conn) {
 type gated struct {
 	net.Conn
 	gate *gate
+	pace time.Duration
 }
 
 func (g gated) Write(b []byte) (int, error) {
 	<-g.gate.wait()
+	if g.pace > 0 {
+		<-time.After(g.pace)
+	}
 	return g.Conn.Write(b)
 }
 
