@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/zkctl/zkctl/pkg/server/storage/disk/faultdisk"
@@ -255,7 +256,8 @@ func TestTruncateGivesUpSnapshot(t *testing.T) {
 	<-slow.started
 	done := make(chan error)
 	go func() { done <- s.Truncate(6) }()
-	for s.generation.Load() == 0 { //nolint:revive // Truncate raises it first
+	for s.generation.Load() == 0 { // Truncate raises it first
+		runtime.Gosched()
 	}
 	close(slow.release)
 	if err := <-failed; !errors.Is(err, ErrSuperseded) {

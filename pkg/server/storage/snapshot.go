@@ -27,7 +27,13 @@ const writeBack = 32 << 20
 // and the last zxid behind its first seal, as 3.9 writes them: every release
 // from 3.4 to 3.9 reads that as it is configured by default. Without (nil) it
 // ends after the first seal, which also a 3.9 with digest.enabled=false reads.
+//
+// The tree must be of the present history; see Truncate. A snapshot that
+// could not be written leaves the Store usable, and the log says all.
 func (s *Store) WriteSnapshot(snap Snapshotter, digest *uint64) (SnapshotInfo, error) {
+	if err := s.usable(); err != nil {
+		return SnapshotInfo{}, err
+	}
 	generation := s.generation.Load()
 	s.snapshots.Lock()
 	defer s.snapshots.Unlock()
@@ -117,40 +123,35 @@ func (w *sumWriter) Write(p []byte) (int, error) {
 }
 
 func writeSnapshot(w *sumWriter, snap Snapshotter, digest *uint64) error {
-	b := bufio.NewWriterSize(w, 1) // WriteTo gathers
 	h := binary.BigEndian.AppendUint32(nil, snapshotMagic)
 	h = binary.BigEndian.AppendUint32(h, formatVersion)
-	if _, err := b.Write(binary.BigEndian.AppendUint64(h, 1<<64-1)); err != nil { // dbid -1
+	if _, err := w.Write(binary.BigEndian.AppendUint64(h, 1<<64-1)); err != nil { // dbid -1
 		return err
 	}
+	b := bufio.NewWriterSize(w, readBuffer)
 	if _, err := snap.WriteTo(b); err != nil {
 		return err
 	}
-	if err := seal(w, b); err != nil || digest == nil {
-		return err
-	}
-	d := binary.BigEndian.AppendUint64(nil, uint64(snap.Zxid()))
-	d = binary.BigEndian.AppendUint32(d, txn.DigestVersion)
-	if _, err := b.Write(binary.BigEndian.AppendUint64(d, *digest)); err != nil {
-		return err
-	}
-	if err := seal(w, b); err != nil {
-		return err
-	}
-	if _, err := b.Write(binary.BigEndian.AppendUint64(nil, uint64(snap.Zxid()))); err != nil {
-		return err
-	}
-	return seal(w, b)
-}
-
-// seal writes the checksum of everything before it.
-func seal(w *sumWriter, b *bufio.Writer) error {
 	if err := b.Flush(); err != nil {
 		return err
 	}
-	s := binary.BigEndian.AppendUint64(nil, uint64(w.sum.Sum32()))
-	if _, err := b.Write(append(s, sealEnd[:]...)); err != nil {
+	if err := w.seal(nil); err != nil || digest == nil {
 		return err
 	}
-	return b.Flush()
+	last := binary.BigEndian.AppendUint64(nil, uint64(snap.Zxid()))
+	d := binary.BigEndian.AppendUint32(last[:8:8], txn.DigestVersion)
+	if err := w.seal(binary.BigEndian.AppendUint64(d, *digest)); err != nil {
+		return err
+	}
+	return w.seal(last)
+}
+
+// seal writes a part and behind it the checksum of everything before.
+func (w *sumWriter) seal(part []byte) error {
+	if _, err := w.Write(part); err != nil {
+		return err
+	}
+	s := binary.BigEndian.AppendUint64(nil, uint64(w.sum.Sum32()))
+	_, err := w.Write(append(s, sealEnd[:]...))
+	return err
 }

@@ -306,6 +306,63 @@ func TestEveryCrashPointOfSnapshot(t *testing.T) {
 	}, whole)
 }
 
+// TestEveryCrashPointOfRecover crashes again while the torn tail of a crash
+// is being repaired.
+func TestEveryCrashPointOfRecover(t *testing.T) {
+	for seed := range uint64(30) {
+		d := faultdisk.New()
+		s, _ := mustOpen(t, testOptions(d))
+		c := &script{}
+		if err := c.append(s, recs(1, 20)...); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Append(recs(21, 60)); err != nil {
+			t.Fatal(err)
+		}
+		c.begun = 60
+		torn := func() *faultdisk.Disk { return d.Crash(keeping(2+seed, 0)) }
+		for ops := 0; ; ops++ {
+			again := torn()
+			again.StopAfter(ops)
+			r, err := tryRecover(again)
+			if (err == nil) != !again.Stopped() {
+				t.Fatalf("seed %d, stopped after %d operations: %v", seed, ops, err)
+			}
+			last := again.Crash(keeping(2+seed, uint64(ops)))
+			if r2, err2 := tryRecover(last); err2 != nil || err == nil && r2.LastZxid != r.LastZxid {
+				t.Fatalf("seed %d, stopped after %d operations: %v, then %v", seed, ops, r, err2)
+			} else if whole(t, c, r2); t.Failed() {
+				t.FailNow()
+			}
+			if err == nil {
+				break
+			}
+		}
+	}
+}
+
+// TestWithoutForceSync loses what was not written, but always starts.
+func TestWithoutForceSync(t *testing.T) {
+	for seed := range uint64(50) {
+		d := faultdisk.New()
+		o := testOptions(d)
+		o.ForceSync = false
+		s, _ := mustOpen(t, o)
+		c := &script{}
+		for z := int64(1); z < 60; z += 4 {
+			if err := c.append(s, recs(z, z+3)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.acked = 0
+		r, err := tryRecover(d.Crash(keeping(seed, 0)))
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		whole(t, c, r)
+	}
+}
+
 func TestSnapshotterIsTree(t *testing.T) {
 	var s Snapshotter = tree.New(tree.Options{}).Snapshot()
 	if n, err := s.WriteTo(io.Discard); err != nil || n == 0 {
