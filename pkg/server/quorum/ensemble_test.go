@@ -515,24 +515,40 @@ func (e *ensemble) all() []zab.Sid {
 	return sids
 }
 
-// leader waits until all running servers serve, and returns the one that leads.
+// serveAll waits until all running servers serve.
+func (e *ensemble) serveAll() {
+	e.t.Helper()
+	waitFor(e.t, "all running servers serve", func() bool {
+		for _, s := range e.servers {
+			if s.running && !s.serving() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// leader waits until all running servers serve under one that leads, and returns it.
 func (e *ensemble) leader() *server {
 	e.t.Helper()
 	var leader *server
-	waitFor(e.t, "all running servers serve", func() bool {
+	waitFor(e.t, "all running servers serve under one of them", func() bool {
 		leader = nil
+		epochs := map[int64]bool{}
 		for _, s := range e.servers {
 			if !s.running {
 				continue
 			}
-			if !s.serving() {
+			term := view(s.memory, func() Term { return s.term })
+			if !term.Serving {
 				return false
 			}
-			if view(s.memory, func() bool { return s.term.Role == zab.Leading }) {
+			if term.Role == zab.Leading {
 				leader = s
 			}
+			epochs[term.Epoch] = true
 		}
-		return leader != nil
+		return leader != nil && len(epochs) == 1
 	})
 	return leader
 }

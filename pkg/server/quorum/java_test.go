@@ -317,6 +317,48 @@ func TestLeadJava(t *testing.T) {
 	waitFor(t, "server 2 leads Apache's", func() bool { return e.servers[2].serving() && j1.serves("follower")() })
 }
 
+// Observers of either kind hear from leaders of either kind.
+func TestObserversAndJava(t *testing.T) {
+	e := newEnsemble(t, 3, 2)
+	j3, j5 := e.java(t, 3), e.java(t, 5)
+	j3.start()
+	e.start(1)
+	waitFor(t, "server 3, of Apache's, leads", j3.serves("leader"))
+	j5.start()
+	e.start(2, 4)
+	e.serveAll()
+	observer := e.servers[4]
+	client := j3.session()
+	for i := range 5 {
+		if _, err := client.Create(fmt.Sprintf("/observed-%d", i), nil, 0, zk.WorldACL(zk.PermAll)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "our observer has what Apache's leader has", func() bool {
+		return view(observer.memory, func() string { return observer.applied.String() }) == j3.zxid()
+	})
+	if role := view(observer.memory, func() zab.Role { return observer.term.Role }); role != zab.Observing {
+		t.Errorf("server 4 is %s", role)
+	}
+	waitFor(t, "Apache's observer serves", j5.serves("observer"))
+
+	j3.kill()
+	waitFor(t, "one of ours leads", func() bool { return e.servers[1].serving() && e.servers[2].serving() })
+	leader := e.leader()
+	leader.mu.Lock()
+	leader.transact = transact
+	leader.mu.Unlock()
+	waitFor(t, "Apache's observer serves again", j5.serves("observer"))
+	for i := range 5 {
+		c := proto.CreateRequest{Path: fmt.Sprintf("/ours-%d", i), ACL: proto.WorldAnyone()}
+		leader.request(Request{Op: proto.OpCreate, Body: c.Append(nil, proto.OpCreate)})
+	}
+	waitFor(t, "both observers have what our leader has", func() bool {
+		z := view(leader.memory, func() zab.Zxid { return leader.applied })
+		return z.Counter() == 5 && j5.zxid() == z.String() && view(observer.memory, func() zab.Zxid { return observer.applied }) == z
+	})
+}
+
 // treePaths lists the znodes of a server.
 func treePaths(m *memory) string {
 	return view(m, func() string {
