@@ -111,6 +111,7 @@ func (l *login) agentKeys() []ssh.Signer {
 		return nil
 	}
 	l.agent = conn
+	context.AfterFunc(l.ctx, func() { conn.Close() }) // an agent that hangs must not hang us
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
 		l.note("agent: %v", err)

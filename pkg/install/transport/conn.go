@@ -18,15 +18,19 @@ import (
 	"github.com/zkctl/zkctl/pkg/install/problem"
 )
 
-// maxSessions is how many commands run at once over one connection; sshd refuses more than
-// MaxSessions, which is 10 by default.
-const maxSessions = 8
+// How many commands run at once over one connection, and how many more to stop those. sshd refuses
+// more sessions than MaxSessions, 10 by default; sftp takes one.
+const (
+	maxSessions = 6
+	maxUrgent   = 3
+)
 
 // connection is one SSH connection to a host, used for everything on it.
 type connection struct {
 	on     string // the host, for messages
 	client *ssh.Client
-	slots  chan struct{}
+	slots  chan struct{} // one is taken by each command
+	urgent chan struct{} // and by each that stops another
 	gone   chan struct{} // closed when the connection is
 	once   sync.Once
 
@@ -37,7 +41,7 @@ type connection struct {
 
 // newConnection takes over client and watches that the host answers.
 func newConnection(on string, client *ssh.Client, every, patience time.Duration) *connection {
-	c := &connection{on: on, client: client, slots: make(chan struct{}, maxSessions), gone: make(chan struct{})}
+	c := &connection{on: on, client: client, slots: make(chan struct{}, maxSessions), urgent: make(chan struct{}, maxUrgent), gone: make(chan struct{})}
 	go func() {
 		err := client.Wait()
 		if err == nil || errors.Is(err, io.EOF) {
@@ -126,19 +130,23 @@ func (c *connection) failure(err error) error {
 }
 
 // start is part of [starter].
-func (c *connection) start(ctx context.Context, line string) (*process, error) {
+func (c *connection) start(ctx context.Context, line string, urgent bool) (*process, error) {
+	slots := c.slots
+	if urgent {
+		slots = c.urgent
+	}
 	select {
-	case c.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 	p, err := c.exec(ctx, line)
 	if err != nil {
-		<-c.slots
+		<-slots
 		return nil, err
 	}
 	hangup := p.hangup
-	p.hangup = sync.OnceFunc(func() { hangup(); <-c.slots })
+	p.hangup = sync.OnceFunc(func() { hangup(); <-slots })
 	return p, nil
 }
 

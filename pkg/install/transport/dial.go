@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -411,6 +412,8 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, h *hop, clock *st
 		return nil, keyErr
 	case context.Cause(ctx) != nil:
 		return nil, &problem.Problem{Op: "log in to", On: h.on, Err: fmt.Errorf("%s: %w", h.addr(), context.Cause(ctx))}
+	case verified && (errors.Is(err, io.EOF) || errors.As(err, new(net.Error))):
+		return nil, &problem.Problem{Op: "log in to", On: h.on, Err: fmt.Errorf("%w: %w", ErrConnectionLost, err), Do: "see the log of sshd on the host"}
 	case verified:
 		return nil, l.denied(err)
 	}

@@ -29,8 +29,8 @@ const (
 
 // A starter begins command lines on a host.
 type starter interface {
-	// start gives line to the user's shell.
-	start(ctx context.Context, line string) (*process, error)
+	// start gives line to the user's shell. An urgent one does not wait for others to end.
+	start(ctx context.Context, line string, urgent bool) (*process, error)
 }
 
 // A process is a command line that was begun.
@@ -64,7 +64,7 @@ func (e *engine) run(ctx context.Context, cmd Command) (Result, error) {
 		return Result{}, e.problem(cmd, err, "")
 	}
 	r := &running{mark: newMark(), started: make(chan struct{})}
-	p, err := e.starter.start(ctx, e.line(cmd, r.mark))
+	p, err := e.starter.start(ctx, e.line(cmd, r.mark), false)
 	if err != nil {
 		return Result{}, e.problem(cmd, err, "")
 	}
@@ -72,6 +72,7 @@ func (e *engine) run(ctx context.Context, cmd Command) (Result, error) {
 	r.begin(ctx, p, cmd.Stdin, e.sudo)
 	status, err := r.wait(ctx, p)
 	if err != nil {
+		r.settle(p)
 		e.stop(ctx, r.group())
 		p.hangup()
 		return Result{}, e.problem(cmd, fmt.Errorf("stopped: %w", err), "")
@@ -114,7 +115,7 @@ func (e *engine) stop(ctx context.Context, group string) {
 		`while kill -s 0 -- -%[1]s && [ $n -lt %[2]d ]; do sleep 0.1 || sleep 1; n=$((n+1)); done; kill -s KILL -- -%[1]s; :`,
 		group, int(killGrace/(100*time.Millisecond)))
 	r := &running{mark: newMark(), started: make(chan struct{})}
-	p, err := e.starter.start(ctx, e.line(shell("stop a command", script), r.mark))
+	p, err := e.starter.start(ctx, e.line(shell("stop a command", script), r.mark), true)
 	if err != nil {
 		return // no connection any more: nothing to stop it with
 	}
@@ -297,6 +298,18 @@ func (r *running) wait(ctx context.Context, p *process) (exitStatus, error) {
 		return s, nil
 	case <-ctx.Done():
 		return exitStatus{}, context.Cause(ctx)
+	}
+}
+
+// settle gives a command that is to be stopped the time to say what its process group is; without
+// that, it could only be left alone.
+func (r *running) settle(p *process) {
+	timer := time.NewTimer(killGrace)
+	defer timer.Stop()
+	select {
+	case <-r.started:
+	case <-p.exit:
+	case <-timer.C:
 	}
 }
 

@@ -19,7 +19,7 @@ func Local(name string, ask Prompter) Host {
 // a Ctrl-C on the terminal is for us to act on and sudo finds no terminal to ask on.
 type localStarter struct{}
 
-func (localStarter) start(_ context.Context, line string) (*process, error) {
+func (localStarter) start(_ context.Context, line string, _ bool) (*process, error) {
 	cmd := exec.Command("/bin/sh", "-c", line)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stdin, err1 := cmd.StdinPipe()

@@ -134,8 +134,23 @@ func (m *machine) Upload(ctx context.Context, p string, src Source, meta FileMet
 	if err != nil {
 		return &problem.Problem{Op: "write " + p + " on", On: m.name, Err: fmt.Errorf("read what is to be sent: %w", err)}
 	}
-	open := func() io.Reader { return &ctxReader{ctx: ctx, r: src.open(), tell: progress} }
+	tell := forward(progress)
+	open := func() io.Reader { return &ctxReader{ctx: ctx, r: src.open(), tell: tell} }
 	return m.on("write", p, m.store.put(ctx, newFile{path: p, temp: tempFor(p), open: open, sha256: sum, size: src.Size, meta: meta}))
+}
+
+// forward makes progress hear growing numbers only, also when sending starts over.
+func forward(progress func(int64)) func(int64) {
+	if progress == nil {
+		return nil
+	}
+	var most int64
+	return func(n int64) {
+		if n > most {
+			most = n
+			progress(n)
+		}
+	}
 }
 
 const tempTag = ".zkctl-"
