@@ -53,17 +53,12 @@ type Config struct {
 	// DigestEnabled keeps a digest of the tree in log and snapshots. Key
 	// digest.enabled. Default true. Source: ZooKeeperServer.java.
 	DigestEnabled bool
-	// SerializeLastProcessedZxid adds the last zxid to snapshots (3.9). Key
-	// serializeLastProcessedZxid.enabled. Default true. Source: ZooKeeperServer.java.
-	SerializeLastProcessedZxid bool
 	// DatadirAutocreate makes version-2 directories that are missing. Key
 	// datadir.autocreate. Default true. Source: FileTxnSnapLog.java.
 	DatadirAutocreate bool
 	// DBAutocreate takes an empty directory for an empty database; when false only
 	// the file "initialize" does. Key db.autocreate. Default true. Source: FileTxnSnapLog.java.
 	DBAutocreate bool
-	// ForceSnapshotSync makes a leader send snapshots only. Default false. Source: LearnerHandler.java.
-	ForceSnapshotSync bool
 	// PurgeRetainCount is how many snapshots a purge keeps. Key
 	// autopurge.snapRetainCount. Default 3, at least 3. Source: DatadirCleanupManager.java.
 	PurgeRetainCount int
@@ -101,23 +96,9 @@ type Config struct {
 	// ClientTCPKeepAlive sets keep-alive on client connections. Key
 	// clientTcpKeepAlive. Default false. Source: ServerCnxnFactory.java.
 	ClientTCPKeepAlive bool
-	// LocalSessionsEnabled keeps sessions without ephemerals on one server. Default
-	// false. Source: QuorumPeerConfig.java.
-	LocalSessionsEnabled bool
-	// LocalSessionsUpgradingEnabled lets a local session create ephemerals by
-	// becoming global. Default false. Source: QuorumPeerConfig.java.
-	LocalSessionsUpgradingEnabled bool
-	// ReadOnlyModeEnabled serves read-only clients without a quorum. Key
-	// readonlymode.enabled. Default false. Source: QuorumPeer.java.
-	ReadOnlyModeEnabled bool
 	// JuteMaxBuffer is the largest packet accepted, in bytes. Key jute.maxbuffer.
 	// Default 0xfffff, at least 1024 here. Source: BinaryInputArchive.java.
 	JuteMaxBuffer int
-	// LargeRequestMaxBytes bounds the bytes of large requests in flight. Default
-	// 104857600. Source: ZooKeeperServer.java.
-	LargeRequestMaxBytes int
-	// LargeRequestThreshold makes a request large, in bytes. Default -1: none is. Source: ZooKeeperServer.java.
-	LargeRequestThreshold int
 
 	// Ensemble.
 
@@ -143,17 +124,12 @@ type Config struct {
 	// SyncLimit is how long a follower may lag before the leader drops it, in
 	// ticks. At least 1; no default, an ensemble needs it. Source: Guide, syncLimit.
 	SyncLimit int
-	// ConnectToLearnerMasterLimit is how long a learner may take to connect, in
-	// ticks. Default 0: InitLimit. Source: Guide, connectToLearnerMasterLimit.
-	ConnectToLearnerMasterLimit int
 	// StandaloneEnabled lets a list of one voter run standalone. Default true.
 	// Source: QuorumPeerConfig.java.
 	StandaloneEnabled bool
 	// LeaderServes gives the leader a client port. Default yes; only "no" turns it
 	// off. Source: Leader.java.
 	LeaderServes bool
-	// SyncEnabled makes observers log to disk. Default true. Source: QuorumPeerConfig.java.
-	SyncEnabled bool
 	// QuorumListenOnAllIPs binds quorum and election port on every address. Default
 	// false. Source: Guide, quorumListenOnAllIPs.
 	QuorumListenOnAllIPs bool
@@ -169,12 +145,6 @@ type Config struct {
 	// election notifications, in ms. Keys fastleader.minNotificationInterval and
 	// fastleader.maxNotificationInterval. Default 200 ms and 60 s. Source: FastLeaderElection.java.
 	MinNotificationInterval, MaxNotificationInterval time.Duration
-	// TCPKeepAlive sets keep-alive on election connections. Key tcpKeepAlive.
-	// Default false. Source: QuorumCnxManager.java.
-	TCPKeepAlive bool
-	// ObserverElectionDelay is how long an observer waits before it looks for a
-	// leader. Key observer.election.DelayMs. Default 200 ms. Source: Observer.java.
-	ObserverElectionDelay time.Duration
 
 	// Rights.
 
@@ -194,8 +164,6 @@ type Config struct {
 
 	// ExtendedTypesEnabled allows TTL znodes. Default false. Source: EphemeralType.java.
 	ExtendedTypesEnabled bool
-	// EnforceQuota refuses writes above a quota. Default false. Source: ZooKeeperServer.java.
-	EnforceQuota bool
 	// CloseSessionTxnEnabled lists the ephemerals in closeSession transactions.
 	// Key closeSessionTxn.enabled. Default true. Source: ZooKeeperServer.java.
 	CloseSessionTxnEnabled bool
@@ -215,25 +183,6 @@ type Config struct {
 	// 4lw.commands.whitelist. Default srvr; srvr, and isro with
 	// ReadOnlyModeEnabled, are always in it. Source: FourLetterCommands.java.
 	Whitelist []string
-	// AdminEnabled serves the AdminServer. Key admin.enableServer. Default true;
-	// only "false" turns it off. Source: JettyAdminServer.java, AdminServerFactory.java.
-	AdminEnabled bool
-	// AdminAddress and AdminPort are where it listens. Keys admin.serverAddress and
-	// admin.serverPort. Default 0.0.0.0 and 8080. Source: JettyAdminServer.java.
-	AdminAddress string
-	AdminPort    int
-	// AdminIdleTimeout ends idle HTTP connections. Key admin.idleTimeout, in ms.
-	// Default 30 s. Source: JettyAdminServer.java.
-	AdminIdleTimeout time.Duration
-	// AdminCommandURL is the path below which the commands lie. Key
-	// admin.commandURL. Default /commands. Source: JettyAdminServer.java.
-	AdminCommandURL string
-	// MetricsHost and MetricsPort are where Prometheus metrics are served when
-	// metricsProvider.className names Apache's Prometheus provider; port 0 when it
-	// does not. Keys metricsProvider.httpHost and metricsProvider.httpPort.
-	// Default 0.0.0.0 and 7000. Source: PrometheusMetricsProvider.java.
-	MetricsHost string
-	MetricsPort int
 
 	lines map[string]int // line of each raw key
 }
@@ -245,18 +194,16 @@ func defaults() *Config {
 		Raw: map[string]string{}, lines: map[string]int{}, Weights: map[int64]int64{},
 		SnapCount: 100000, SnapSizeLimitInKb: 4194304, TxnLogSizeLimitInKb: -1, PreAllocSize: 65536,
 		CommitLogCount: 500, ForceSync: true, FsyncWarningThreshold: time.Second,
-		DigestEnabled: true, SerializeLastProcessedZxid: true, DatadirAutocreate: true, DBAutocreate: true,
+		DigestEnabled: true, DatadirAutocreate: true, DBAutocreate: true,
 		PurgeRetainCount: minRetain, ClientPortListenBacklog: -1, MaxClientCnxns: 60,
 		GlobalOutstandingLimit: 1000, TickTime: 3 * time.Second, MinSessionTimeout: unset, MaxSessionTimeout: unset,
-		JuteMaxBuffer: 0xfffff, LargeRequestMaxBytes: 104857600, LargeRequestThreshold: -1,
-		StandaloneEnabled: true, LeaderServes: true, SyncEnabled: true,
+		JuteMaxBuffer:     0xfffff,
+		StandaloneEnabled: true, LeaderServes: true,
 		CnxTimeout: 5 * time.Second, ElectionPortBindRetry: 3,
 		MinNotificationInterval: 200 * time.Millisecond, MaxNotificationInterval: time.Minute,
-		ObserverElectionDelay: 200 * time.Millisecond,
-		DigestAlg:             "SHA1", DigestAuthEnabled: true, CloseSessionTxnEnabled: true,
+
+		DigestAlg: "SHA1", DigestAuthEnabled: true, CloseSessionTxnEnabled: true,
 		ContainerCheckInterval: time.Minute, ContainerMaxPerMinute: 10000,
-		AdminEnabled: true, AdminAddress: "0.0.0.0", AdminPort: 8080,
-		AdminIdleTimeout: 30 * time.Second, AdminCommandURL: "/commands", MetricsHost: "0.0.0.0",
 	}
 }
 

@@ -26,7 +26,7 @@ func TestDefaults(t *testing.T) {
 	}
 	if c.Distributed() || c.DataLogDir != "/d" || c.TickTime != 3*time.Second ||
 		c.MinSessionTimeout != 6*time.Second || c.MaxSessionTimeout != time.Minute ||
-		!c.ForceSync || !c.WordAllowed("srvr") || c.WordAllowed("mntr") || c.MetricsPort != 0 {
+		!c.ForceSync || !c.WordAllowed("srvr") || c.WordAllowed("mntr") {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -38,9 +38,9 @@ func TestFindings(t *testing.T) {
 		{"empty", "", `
 E zoo.cfg: dataDir: is not set; add a line such as dataDir=/var/lib/zookeeper
 W zoo.cfg: clientPort: is not set, so no client can connect; add clientPort=2181`},
-		{"all faults at once", base + "tickTime=0\nsyncEnabled=maybe\nelectionAlg=1\npeerType=boss\nminSessionTimeout=2s\n", `
+		{"all faults at once", base + "tickTime=0\nquorumListenOnAllIPs=maybe\nelectionAlg=1\npeerType=boss\nminSessionTimeout=2s\n", `
 E zoo.cfg:3: tickTime: 0 is too small; write at least 1
-E zoo.cfg:4: syncEnabled: "maybe" is neither true nor false; write true or false
+E zoo.cfg:4: quorumListenOnAllIPs: "maybe" is neither true nor false; write true or false
 E zoo.cfg:5: electionAlg: election algorithm "1" is no longer supported; remove the line, or write 3
 E zoo.cfg:6: peerType: "boss" is no role; write participant or observer
 E zoo.cfg:7: minSessionTimeout: "2s" is not a whole number; write digits only, without a unit`},

@@ -54,11 +54,20 @@ func inertKeys() []inert {
 		{"TLS is not offered", []string{
 			"ssl.", "sslQuorum", "portUnification", "sslQuorumReloadCertFiles", "secureClientPort",
 			"secureClientPortAddress", "client.portUnification", "client.certReload",
-			"admin.portUnification", "admin.forceHttps", "admin.needClientAuth",
 		}},
-		{"the AdminServer speaks HTTP/1.1 and does not hand out or take snapshots", []string{
-			"admin.httpVersion", "admin.rateLimiterIntervalInMS", "admin.snapshot.", "admin.restore.",
+		{"the AdminServer and metrics over HTTP are not offered; the four-letter words tell the same", []string{"admin."}},
+		{"every session is a global one", []string{"localSessionsEnabled", "localSessionsUpgradingEnabled"}},
+		{"a server without a quorum serves nobody", []string{"readonlymode.enabled"}},
+		{"requests are limited by their length (jute.maxbuffer) and number (globalOutstandingLimit)", []string{
+			"largeRequestMaxBytes", "largeRequestThreshold",
 		}},
+		{"quotas are counted and told, and not enforced", []string{"enforceQuota"}},
+		{"learners join within initLimit", []string{"connectToLearnerMasterLimit"}},
+		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
+		{"observers always log", []string{"syncEnabled"}},
+		{"observers look for a leader at once", []string{"observer.election.DelayMs"}},
+		{"connections between servers are always kept alive by TCP", []string{"tcpKeepAlive"}},
+		{"snapshots hold their last zxid whenever they hold a digest", []string{"serializeLastProcessedZxid.enabled"}},
 	}
 }
 
@@ -74,6 +83,17 @@ func withoutEffect(key string) string {
 		}
 	}
 	return ""
+}
+
+// wrongInert says what is wrong with a value that Apache parses strictly
+// though it changes nothing here.
+func wrongInert(p Property) *complaint {
+	switch p.Key {
+	case "syncEnabled", "localSessionsEnabled", "localSessionsUpgradingEnabled", "reconfigEnabled":
+		var ignored bool
+		return truth(p.Key, func(*Config) *bool { return &ignored }).set(nil, p.Value)
+	}
+	return nil
 }
 
 // inertNames are candidates for "did you mean".

@@ -110,6 +110,10 @@ func (r *reader) key(p Property) {
 		return
 	}
 	if reason := withoutEffect(p.Key); reason != "" {
+		if bad := wrongInert(p); bad != nil { // Apache would not start either
+			r.fault(p.Line, p.Key, bad.problem, bad.do)
+			return
+		}
 		r.warn(p.Line, p.Key, "has no effect: "+reason, "")
 		return
 	}

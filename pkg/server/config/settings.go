@@ -39,10 +39,8 @@ func storageSettings() []setting {
 		lenient(millis("fsync.warningthresholdms", 0, func(c *Config) *time.Duration { return &c.FsyncWarningThreshold })),
 		flag("snapshot.trust.empty", func(c *Config) *bool { return &c.SnapshotTrustEmpty }),
 		flag("digest.enabled", func(c *Config) *bool { return &c.DigestEnabled }),
-		flag("serializeLastProcessedZxid.enabled", func(c *Config) *bool { return &c.SerializeLastProcessedZxid }),
 		flag("datadir.autocreate", func(c *Config) *bool { return &c.DatadirAutocreate }),
 		flag("db.autocreate", func(c *Config) *bool { return &c.DBAutocreate }),
-		flag("forceSnapshotSync", func(c *Config) *bool { return &c.ForceSnapshotSync }),
 		number("autopurge.snapRetainCount", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.PurgeRetainCount }),
 		hours("autopurge.purgeInterval", func(c *Config) *time.Duration { return &c.PurgeInterval }),
 	}
@@ -60,12 +58,7 @@ func clientSettings() []setting {
 		millis("minSessionTimeout", -1, func(c *Config) *time.Duration { return &c.MinSessionTimeout }),
 		millis("maxSessionTimeout", -1, func(c *Config) *time.Duration { return &c.MaxSessionTimeout }),
 		flag("clientTcpKeepAlive", func(c *Config) *bool { return &c.ClientTCPKeepAlive }),
-		truth("localSessionsEnabled", func(c *Config) *bool { return &c.LocalSessionsEnabled }),
-		truth("localSessionsUpgradingEnabled", func(c *Config) *bool { return &c.LocalSessionsUpgradingEnabled }),
-		truth("readonlymode.enabled", func(c *Config) *bool { return &c.ReadOnlyModeEnabled }),
 		lenient(number("jute.maxbuffer", 1024, math.MaxInt32, func(c *Config) *int { return &c.JuteMaxBuffer })),
-		lenient(number("largeRequestMaxBytes", 1, math.MaxInt32, func(c *Config) *int { return &c.LargeRequestMaxBytes })),
-		lenient(number("largeRequestThreshold", -1, math.MaxInt32, func(c *Config) *int { return &c.LargeRequestThreshold })),
 	}
 }
 
@@ -76,18 +69,14 @@ func ensembleSettings() []setting {
 		text("dynamicConfigFile", func(c *Config) *string { return &c.DynamicConfigFile }),
 		number("initLimit", 0, math.MaxInt32, func(c *Config) *int { return &c.InitLimit }),
 		number("syncLimit", 0, math.MaxInt32, func(c *Config) *int { return &c.SyncLimit }),
-		number("connectToLearnerMasterLimit", 0, math.MaxInt32, func(c *Config) *int { return &c.ConnectToLearnerMasterLimit }),
 		truth("standaloneEnabled", func(c *Config) *bool { return &c.StandaloneEnabled }),
 		unless("leaderServes", "no", func(c *Config) *bool { return &c.LeaderServes }),
-		truth("syncEnabled", func(c *Config) *bool { return &c.SyncEnabled }),
 		truth("quorumListenOnAllIPs", func(c *Config) *bool { return &c.QuorumListenOnAllIPs }),
 		truth("multiAddress.enabled", func(c *Config) *bool { return &c.MultiAddressEnabled }),
 		lenient(millis("cnxTimeout", 1, func(c *Config) *time.Duration { return &c.CnxTimeout })),
 		lenient(number("electionPortBindRetry", 0, math.MaxInt32, func(c *Config) *int { return &c.ElectionPortBindRetry })),
 		lenient(millis("fastleader.minNotificationInterval", 1, func(c *Config) *time.Duration { return &c.MinNotificationInterval })),
 		lenient(millis("fastleader.maxNotificationInterval", 1, func(c *Config) *time.Duration { return &c.MaxNotificationInterval })),
-		flag("tcpKeepAlive", func(c *Config) *bool { return &c.TCPKeepAlive }),
-		lenient(millis("observer.election.DelayMs", 0, func(c *Config) *time.Duration { return &c.ObserverElectionDelay })),
 	}
 }
 
@@ -98,7 +87,6 @@ func rightsSettings() []setting {
 		text("DigestAuthenticationProvider.digestAlg", func(c *Config) *string { return &c.DigestAlg }),
 		flag("DigestAuthenticationProvider.enabled", func(c *Config) *bool { return &c.DigestAuthEnabled }),
 		flag("extendedTypesEnabled", func(c *Config) *bool { return &c.ExtendedTypesEnabled }),
-		flag("enforceQuota", func(c *Config) *bool { return &c.EnforceQuota }),
 		flag("closeSessionTxn.enabled", func(c *Config) *bool { return &c.CloseSessionTxnEnabled }),
 		lenient(millis("znode.container.checkIntervalMs", 1, func(c *Config) *time.Duration { return &c.ContainerCheckInterval })),
 		lenient(number("znode.container.maxPerMinute", 1, math.MaxInt32, func(c *Config) *int { return &c.ContainerMaxPerMinute })),
@@ -109,14 +97,6 @@ func rightsSettings() []setting {
 func monitoringSettings() []setting {
 	return []setting{
 		{name: "4lw.commands.whitelist", set: setWhitelist, lenient: true},
-		unless("admin.enableServer", "false", func(c *Config) *bool { return &c.AdminEnabled }),
-		text("admin.serverAddress", func(c *Config) *string { return &c.AdminAddress }),
-		lenient(number("admin.serverPort", 0, maxPort, func(c *Config) *int { return &c.AdminPort })),
-		lenient(millis("admin.idleTimeout", 1, func(c *Config) *time.Duration { return &c.AdminIdleTimeout })),
-		text("admin.commandURL", func(c *Config) *string { return &c.AdminCommandURL }),
-		{name: "metricsProvider.className", set: setMetricsProvider},
-		text("metricsProvider.httpHost", func(c *Config) *string { return &c.MetricsHost }),
-		{name: "metricsProvider.httpPort", set: checkPort, lenient: true},
 	}
 }
 
@@ -295,22 +275,4 @@ func setWhitelist(c *Config, v string) *complaint {
 func words() []string {
 	return []string{"conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok",
 		"srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs"}
-}
-
-func setMetricsProvider(c *Config, v string) *complaint {
-	switch v {
-	case "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider":
-		c.MetricsPort = 7000
-	case "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider", "org.apache.zookeeper.metrics.impl.NullMetricsProvider":
-	default:
-		return &complaint{fmt.Sprintf("there is no metrics provider %q here", v),
-			"remove the line, or name org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"}
-	}
-	return nil
-}
-
-// checkPort only checks; complete uses the value when the provider is set.
-func checkPort(_ *Config, v string) *complaint {
-	_, bad := parseNumber(v, 0, maxPort)
-	return bad
 }

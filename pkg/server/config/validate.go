@@ -27,13 +27,7 @@ func (r *reader) complete() {
 		c.PurgeRetainCount = minRetain
 	}
 	c.PurgeInterval = max(c.PurgeInterval, 0)
-	if port, err := strconv.Atoi(c.Raw["metricsProvider.httpPort"]); c.MetricsPort != 0 && err == nil {
-		c.MetricsPort = port
-	}
 	c.Whitelist = append(c.Whitelist, "srvr")
-	if c.ReadOnlyModeEnabled {
-		c.Whitelist = append(c.Whitelist, "isro")
-	}
 }
 
 // validate checks the rules between keys, in the order of QuorumPeerConfig.java.
@@ -75,10 +69,6 @@ func (r *reader) checkClient() {
 		}
 		r.fault(c.lines[key], key, fmt.Sprintf("minSessionTimeout (%d ms) is larger than maxSessionTimeout (%d ms)",
 			c.MinSessionTimeout/time.Millisecond, c.MaxSessionTimeout/time.Millisecond), "change one of the two")
-	}
-	if c.AdminEnabled && c.AdminPort != 0 && c.AdminPort == c.ClientPort {
-		r.warn(c.lines["admin.serverPort"], "admin.serverPort", fmt.Sprintf("%d is the clientPort too, and only one can have it", c.AdminPort),
-			"set admin.serverPort to another port, or admin.enableServer=false")
 	}
 }
 
