@@ -275,6 +275,16 @@ func TestEveryCrashPointOfAppend(t *testing.T) {
 				}
 			}
 		}
+		c.begun = 140 // Roll must sync what no Sync has
+		if err := s.Append(recs(122, 140)); err != nil {
+			return err
+		}
+		if err := s.Roll(); err != nil {
+			return err
+		}
+		if err := c.append(s, recs(141, 142)...); err != nil {
+			return err
+		}
 		return s.Close()
 	}, whole)
 }
