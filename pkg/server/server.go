@@ -63,6 +63,9 @@ func New(cfg *config.Config, opts Options) *Server {
 // Run serves until ctx ends, and returns nil then, or until the server cannot
 // go on. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
+	if !pipeline.KnownHash(s.cfg.DigestAlg) {
+		return fmt.Errorf("DigestAuthenticationProvider.digestAlg=%s is not known here: use SHA1, SHA-256, SHA-384, SHA-512 or a SHA3", s.cfg.DigestAlg)
+	}
 	store, err := storage.Open(s.storageOptions())
 	if err != nil {
 		return err
@@ -117,9 +120,13 @@ func (s *Server) run(ctx context.Context) error {
 // snapshot would be taken for one whose snapshots were lost
 // (FileTxnSnapLog.java, restore).
 func (s *Server) writeFirstSnapshot(t *tree.Tree) error {
+	var digest *uint64
 	snap := t.Snapshot()
-	digest := snap.Digest()
-	if _, err := s.store.WriteSnapshot(snap, &digest); err != nil {
+	if s.cfg.DigestEnabled {
+		d := snap.Digest()
+		digest = &d
+	}
+	if _, err := s.store.WriteSnapshot(snap, digest); err != nil {
 		return fmt.Errorf("first snapshot: %w", err)
 	}
 	return nil
@@ -191,9 +198,13 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		MinSessionTimeout: c.MinSessionTimeout, MaxSessionTimeout: c.MaxSessionTimeout,
 		SnapCount: c.SnapCount, SnapSize: max(c.SnapSizeLimitInKb, 0) << 10,
 		ExtendedTypes: c.ExtendedTypesEnabled, Digests: c.DigestEnabled,
-		Auth:           pipeline.Auth{SkipACL: c.SkipACL, SuperDigest: c.SuperDigest},
+		Auth: pipeline.Auth{
+			SkipACL: c.SkipACL, SuperDigest: c.SuperDigest, Hash: c.DigestAlg, NoDigest: !c.DigestAuthEnabled,
+		},
 		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
-		Logger: s.log,
+		ContainersPerMinute: c.ContainerMaxPerMinute, NoClosePaths: !c.CloseSessionTxnEnabled,
+		LeaderIdle: !c.LeaderServes,
+		Logger:     s.log,
 	}
 }
 
@@ -202,15 +213,27 @@ func (s *Server) frontConfig() front.Config {
 	return front.Config{
 		Addr:     net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort)),
 		MaxPerIP: c.MaxClientCnxns, MaxConns: c.MaxCnxns, MaxFrame: c.JuteMaxBuffer,
-		SilentTimeout: silentTimeout, OutstandingLimit: c.GlobalOutstandingLimit,
-		Word: s.words.answer, Logger: s.log,
+		SilentTimeout: silentTimeout, OutstandingLimit: s.outstandingLimit(), Backlog: c.ClientPortListenBacklog,
+		KeepAlive: c.ClientTCPKeepAlive,
+		Word:      s.words.answer, Logger: s.log,
 	}
+}
+
+// outstandingLimit is this server's share of globalOutstandingLimit
+// (ZooKeeperServer.getInProcess and its overrides: a voter among more than two
+// has limit/(voters-1)).
+func (s *Server) outstandingLimit() int {
+	limit, voters := s.cfg.GlobalOutstandingLimit, len(s.cfg.Voters())
+	if !s.cfg.Distributed() || voters <= 2 || s.cfg.PeerType == config.Observer {
+		return limit
+	}
+	return max(limit/(voters-1), 1)
 }
 
 // newOrder makes what puts writes in order: the ensemble, or this server
 // alone. The second result runs it.
 func (s *Server) newOrder(r *storage.Recovered) (quorum.Order, func(context.Context) error, error) {
-	log := &diskLog{store: s.store, pipeline: s.pipeline}
+	log := &diskLog{store: s.store, pipeline: s.pipeline, maxSize: max(s.cfg.TxnLogSizeLimitInKb, 0) << 10}
 	if !s.cfg.Distributed() {
 		solo := quorum.NewSolo(zab.Zxid(r.LastZxid), log, s.pipeline, s.log)
 		return solo, solo.Run, nil
@@ -228,7 +251,17 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 	q := quorum.Config{
 		Self: zab.Sid(c.MyID), TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
-		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), Logger: s.log,
+		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount,
+		BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval, Logger: s.log,
+	}
+	if c.ElectionPortBindRetry == 0 {
+		q.BindTries = -1 // for ever
+	}
+	if _, set := c.Raw["fastleader.maxNotificationInterval"]; set {
+		q.NotifyMax = c.MaxNotificationInterval // quorum's own default is shorter than Apache's
+	}
+	if len(c.Groups) > 0 {
+		q.Groups, q.Weights = hierarchy(c)
 	}
 	if !r.HasEpochs { // the first start in an ensemble (QuorumPeer.loadDataBase)
 		epoch := zab.Zxid(r.LastZxid).Epoch()
@@ -241,6 +274,17 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 		q.Window = append(q.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
 	}
 	return q
+}
+
+// hierarchy is the groups and weights of hierarchical quorums.
+func hierarchy(c *config.Config) (groups, weights map[zab.Sid]int64) {
+	groups, weights = make(map[zab.Sid]int64), make(map[zab.Sid]int64)
+	for _, g := range c.Groups {
+		for _, id := range g.Servers {
+			groups[zab.Sid(id)], weights[zab.Sid(id)] = g.ID, c.Weight(id)
+		}
+	}
+	return groups, weights
 }
 
 func member(m config.Server) quorum.Member {
@@ -256,12 +300,13 @@ func member(m config.Server) quorum.Member {
 type diskLog struct {
 	store    *storage.Store
 	pipeline *pipeline.Pipeline
+	maxSize  int64 // of a log file in bytes, 0 for any (txnLogSizeLimitInKb)
 	buf      []storage.Record
 }
 
 // Append implements [quorum.Log].
 func (l *diskLog) Append(ps []zab.Proposal) error {
-	if l.pipeline.RollWanted() {
+	if l.pipeline.RollWanted() || l.maxSize > 0 && l.store.LogSize() > l.maxSize {
 		if err := l.store.Roll(); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
@@ -36,6 +37,11 @@ type Config struct {
 	// connections that wait for an answer are not read from
 	// (globalOutstandingLimit).
 	OutstandingLimit int
+	// Backlog is how many connections may wait to be accepted
+	// (clientPortListenBacklog); less than 1 leaves it to the system.
+	Backlog int
+	// KeepAlive lets TCP look after idle connections (clientTcpKeepAlive).
+	KeepAlive bool
 	// Word answers a four-letter word; false means that it is none.
 	Word func(word string) ([]byte, bool)
 	// Logger takes what an operator should know.
@@ -44,11 +50,10 @@ type Config struct {
 
 // A Server is a listening client port.
 type Server struct {
-	cfg  Config
-	p    *pipeline.Pipeline
-	ln   net.Listener
-	wg   sync.WaitGroup
-	stop context.CancelFunc
+	cfg Config
+	p   *pipeline.Pipeline
+	ln  net.Listener
+	wg  sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -57,12 +62,34 @@ type Server struct {
 
 // Listen opens the port. Serve must follow.
 func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1}
+	if cfg.KeepAlive {
+		lc.KeepAlive = 0 // Go's default interval
+	}
 	ln, err := lc.Listen(ctx, "tcp", cfg.Addr)
+	if err == nil && cfg.Backlog > 0 {
+		err = setBacklog(ln, cfg.Backlog)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("client port: %w", err)
 	}
 	return &Server{cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int)}, nil
+}
+
+// setBacklog changes the queue of a listening socket: listen(2) may be called
+// again for that.
+func setBacklog(ln net.Listener, n int) error {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var lerr error
+	err = raw.Control(func(fd uintptr) { lerr = syscall.Listen(int(fd), n) })
+	return errors.Join(err, lerr)
 }
 
 // Addr is where the port listens.

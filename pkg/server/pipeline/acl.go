@@ -2,7 +2,11 @@ package pipeline
 
 import (
 	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha3"
+	"crypto/sha512"
 	"encoding/base64"
+	"hash"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -22,13 +26,54 @@ type Auth struct {
 	// SuperDigest is the digest identity "super:BASE64" that passes every
 	// check (zoo.cfg DigestAuthenticationProvider.superDigest); empty for none.
 	SuperDigest string
+	// Hash is the algorithm of the digest scheme by its Java name; "" is SHA1
+	// (zoo.cfg DigestAuthenticationProvider.digestAlg).
+	Hash string
+	// NoDigest takes the digest scheme away
+	// (DigestAuthenticationProvider.enabled=false).
+	NoDigest bool
 }
 
-// Digest is the identity that the digest scheme makes of "user:password".
-func Digest(userPassword string) string {
-	sum := sha1.Sum([]byte(userPassword))
+// hashes are the algorithms of the digest scheme by their Java names.
+func hashes(name string) (hash.Hash, bool) {
+	switch strings.ToUpper(name) {
+	case "", "SHA1", "SHA-1", "SHA":
+		return sha1.New(), true
+	case "SHA-224":
+		return sha256.New224(), true
+	case "SHA-256":
+		return sha256.New(), true
+	case "SHA-384":
+		return sha512.New384(), true
+	case "SHA-512":
+		return sha512.New(), true
+	case "SHA3-224":
+		return sha3.New224(), true
+	case "SHA3-256":
+		return sha3.New256(), true
+	case "SHA3-384":
+		return sha3.New384(), true
+	case "SHA3-512":
+		return sha3.New512(), true
+	}
+	return nil, false
+}
+
+// KnownHash tells whether [Auth.Hash] may have this value.
+func KnownHash(name string) bool {
+	_, ok := hashes(name)
+	return ok
+}
+
+// digest is the identity that the digest scheme makes of "user:password".
+func (a *Auth) digest(userPassword string) string {
+	h, ok := hashes(a.Hash)
+	if !ok {
+		h = sha1.New()
+	}
+	h.Write([]byte(userPassword))
 	user, _, _ := strings.Cut(userPassword, ":")
-	return user + ":" + base64.StdEncoding.EncodeToString(sum[:])
+	return user + ":" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
 // authenticate turns an auth packet into identities; remote is the client's
@@ -36,7 +81,10 @@ func Digest(userPassword string) string {
 func (a *Auth) authenticate(p proto.AuthPacket, remote string) ([]proto.ID, error) {
 	switch p.Scheme {
 	case "digest":
-		id := proto.ID{Scheme: "digest", ID: Digest(string(p.Auth))}
+		if a.NoDigest {
+			break
+		}
+		id := proto.ID{Scheme: "digest", ID: a.digest(string(p.Auth))}
 		if a.SuperDigest != "" && id.ID == a.SuperDigest {
 			return []proto.ID{id, {Scheme: "super"}}, nil
 		}
@@ -109,10 +157,10 @@ func parseIP(expr string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr, n), true
 }
 
-// fixACL turns the ACL of a create or setACL request into the one to store:
+// fix turns the ACL of a create or setACL request into the one to store:
 // duplicates go, "auth" becomes the client's own identities, and what no
 // scheme accepts is [proto.ErrInvalidACL].
-func fixACL(acl []proto.ACL, ids []proto.ID) ([]proto.ACL, error) {
+func (a *Auth) fix(acl []proto.ACL, ids []proto.ID) ([]proto.ACL, error) {
 	if len(acl) == 0 {
 		return nil, proto.ErrInvalidACL
 	}
@@ -136,7 +184,7 @@ func fixACL(acl []proto.ACL, ids []proto.ID) ([]proto.ACL, error) {
 			if n == len(out) && !hasDigest(ids) {
 				return nil, proto.ErrInvalidACL
 			}
-		case e.ID.Scheme == "digest" && validDigest(e.ID.ID), e.ID.Scheme == "ip" && validIP(e.ID.ID):
+		case e.ID.Scheme == "digest" && !a.NoDigest && validDigest(e.ID.ID), e.ID.Scheme == "ip" && validIP(e.ID.ID):
 			add(e)
 		default:
 			return nil, proto.ErrInvalidACL

@@ -66,7 +66,7 @@ func (p *preparer) create(op proto.Op, r *proto.CreateRequest, w *write, t *txn.
 	if !ok || hasNUL(r.Path) {
 		return nil, fmt.Errorf("%w: path %q", proto.ErrBadArguments, r.Path)
 	}
-	acl, err := fixACL(r.ACL, w.Auth)
+	acl, err := p.auth.fix(r.ACL, w.Auth)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 		return fmt.Errorf("connect request: %w", d.Err())
 	}
 	cur := c.p.term.Load()
-	if cur == nil {
+	if cur == nil || cur.leading() && c.p.cfg.LeaderIdle {
 		return errNotServing
 	}
 	if last := c.p.LastZxid(); req.LastZxidSeen > last {

@@ -26,7 +26,7 @@ type leading struct {
 
 func (p *Pipeline) newPreparer(t *term, sessions *tracker) *leading {
 	prep := &preparer{
-		auth: &p.cfg.Auth, sessions: sessions, kinds: p.kinds(), digests: p.cfg.Digests,
+		auth: &p.cfg.Auth, sessions: sessions, kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
 		now: func() int64 { return time.Now().UnixMilli() }, monotonic: p.monotonic, next: int64(t.Next),
 	}
 	prep.changes.byPath = make(map[string]*change)
@@ -191,9 +191,21 @@ func (p *Pipeline) containerLoop(cur *term) {
 		p.mu.RLock()
 		paths := p.tree.ContainerCandidates(time.Now().UnixMilli(), p.cfg.ContainerMaxNeverUsed.Milliseconds())
 		p.mu.RUnlock()
+		if n := p.containersAtOnce(); n > 0 && len(paths) > n {
+			paths = paths[:n]
+		}
 		for _, path := range paths {
 			p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{
 				Op: proto.OpDeleteContainer, Body: jute.AppendString(nil, path)}}})
 		}
 	}
+}
+
+// containersAtOnce is how many containers may go in one look at them.
+func (p *Pipeline) containersAtOnce() int {
+	perMinute := time.Duration(p.cfg.ContainersPerMinute)
+	if perMinute <= 0 {
+		return 0
+	}
+	return int(max(perMinute*p.cfg.ContainerCheck/time.Minute, 1))
 }

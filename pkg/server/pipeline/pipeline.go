@@ -69,6 +69,14 @@ type Config struct {
 	// ContainerMaxNeverUsed is how long a container may stay that never had a
 	// child (znode.container.maxNeverUsedIntervalMs); 0 is for ever.
 	ContainerMaxNeverUsed time.Duration
+	// ContainersPerMinute bounds how many of these go in a minute
+	// (znode.container.maxPerMinute); 0 is no bound.
+	ContainersPerMinute int
+	// NoClosePaths leaves the list of ephemerals out of closeSession
+	// transactions (closeSessionTxn.enabled=false).
+	NoClosePaths bool
+	// LeaderIdle keeps clients off this server while it leads (leaderServes=no).
+	LeaderIdle bool
 	// Logger takes what an operator should know.
 	Logger *slog.Logger
 }

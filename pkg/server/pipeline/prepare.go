@@ -32,6 +32,7 @@ type preparer struct {
 	now       func() int64 // wall clock, ms since the Unix epoch
 	next      int64        // zxid of the next transaction
 	digests   bool         // put the tree's digest into transactions
+	noPaths   bool         // leave the paths out of closeSession transactions
 }
 
 // prepare makes the next transaction out of w.
@@ -188,7 +189,7 @@ func (p *preparer) setACL(r *proto.SetACLRequest, w *write, t *txn.Txn) (txn.Bod
 	if err := validatePath(r.Path); err != nil {
 		return nil, fmt.Errorf("%w: %w", proto.ErrBadArguments, err)
 	}
-	acl, err := fixACL(r.ACL, w.Auth)
+	acl, err := p.auth.fix(r.ACL, w.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -266,6 +267,9 @@ func (p *preparer) closeSession(w *write, t *txn.Txn) (txn.Body, error) {
 		if n, err := p.changes.get(path); err == nil {
 			p.remove(n, t)
 		}
+	}
+	if p.noPaths {
+		return new(txn.CloseSession), nil
 	}
 	return &txn.CloseSession{Paths: paths, HasPaths: true}, nil
 }
