@@ -42,7 +42,7 @@ type Config struct {
 	WindowCount int // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
 	WindowBytes int // bound on the bytes of these; 0 is none
 	MaxPacket   int // bytes of data in a packet of the quorum port; default 64 MiB
-	QueueBytes  int // what may wait for a learner in sync before it is dropped; default 128 MiB
+	QueueBytes  int // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
 
 	Logger *slog.Logger // default: none
 
@@ -51,7 +51,7 @@ type Config struct {
 	FinalizeWait time.Duration // how long a winning vote waits for a better one [200 ms]
 	NotifyMin    time.Duration // first pause before a vote is repeated [200 ms]
 	NotifyMax    time.Duration // the pause doubles up to this [5 s]
-	DialRetry    time.Duration // pause between attempts to reach the leader [100 ms]
+	DialRetry    time.Duration // pause between attempts to reach the leader [20 ms; Apache: 100]
 }
 
 // Member is one server of the ensemble. Each address is "host:port"; a server
@@ -73,7 +73,7 @@ func (c Config) withDefaults() Config {
 	c.FinalizeWait = cmp.Or(c.FinalizeWait, 200*time.Millisecond)
 	c.NotifyMin = cmp.Or(c.NotifyMin, 200*time.Millisecond)
 	c.NotifyMax = cmp.Or(c.NotifyMax, max(5*time.Second, c.NotifyMin))
-	c.DialRetry = cmp.Or(c.DialRetry, 100*time.Millisecond)
+	c.DialRetry = cmp.Or(c.DialRetry, 20*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -25,6 +25,8 @@ type disk struct {
 	durable func(mark uint64) // everything up to mark is on disk
 	failed  func(error)       // called once; nothing is done after it
 
+	dirty bool // something is appended and not synced; used by run only
+
 	mu     sync.Mutex
 	work   *sync.Cond
 	queue  []diskJob
@@ -92,46 +94,56 @@ func (d *disk) run() {
 
 // do performs jobs; the appends of consecutive ones share a sync.
 func (d *disk) do(jobs []diskJob) error {
-	dirty := false
-	sync := func() error {
-		if !dirty {
-			return nil
-		}
-		dirty = false
-		if err := d.log.Sync(); err != nil {
-			return fmt.Errorf("sync the log: %w", err)
-		}
-		return nil
-	}
 	for _, j := range jobs {
-		if j.truncate != nil || j.install != nil {
-			if err := sync(); err != nil {
-				return err
-			}
-			if err := d.rebase(j); err != nil {
-				return err
-			}
-		}
-		if len(j.proposals) > 0 {
-			dirty = true
-			if err := d.log.Append(j.proposals); err != nil {
-				return fmt.Errorf("append %s to the log: %w", j.proposals[0].Zxid, err)
-			}
-		}
-		if j.epochs != nil {
-			if err := sync(); err != nil {
-				return err
-			}
-			if err := d.log.WriteEpochs(*j.epochs); err != nil {
-				return fmt.Errorf("write the epochs: %w", err)
-			}
+		if err := d.one(j); err != nil {
+			return err
 		}
 	}
-	return sync()
+	return d.sync()
 }
 
-// rebase truncates the log or installs a snapshot.
+// one performs a job but for the sync after its appends.
+func (d *disk) one(j diskJob) error {
+	if j.truncate != nil || j.install != nil {
+		if err := d.rebase(j); err != nil {
+			return err
+		}
+	}
+	if len(j.proposals) > 0 {
+		d.dirty = true
+		if err := d.log.Append(j.proposals); err != nil {
+			return fmt.Errorf("append %s to the log: %w", j.proposals[0].Zxid, err)
+		}
+	}
+	if j.epochs == nil {
+		return nil
+	}
+	if err := d.sync(); err != nil {
+		return err
+	}
+	if err := d.log.WriteEpochs(*j.epochs); err != nil {
+		return fmt.Errorf("write the epochs: %w", err)
+	}
+	return nil
+}
+
+// sync makes what was appended durable.
+func (d *disk) sync() error {
+	if !d.dirty {
+		return nil
+	}
+	d.dirty = false
+	if err := d.log.Sync(); err != nil {
+		return fmt.Errorf("sync the log: %w", err)
+	}
+	return nil
+}
+
+// rebase truncates the log or installs a snapshot, behind what was appended.
 func (d *disk) rebase(j diskJob) error {
+	if err := d.sync(); err != nil {
+		return err
+	}
 	if j.truncate != nil {
 		if err := d.base.Truncate(*j.truncate); err != nil {
 			return fmt.Errorf("truncate the log after %s: %w", *j.truncate, err)

@@ -185,20 +185,37 @@ func (e *election) accepted(conn net.Conn) {
 
 // introduced reads who dialled and decides what becomes of the connection.
 func (e *election) introduced(conn net.Conn) {
-	stop := context.AfterFunc(e.ctx, func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(e.cfg.syncTimeout()))
-	g, err := readGreeting(conn)
-	stop()
+	g, err := e.readGreeting(conn)
 	<-e.greetings
-	if err != nil || g.sid == int64(e.cfg.Self) {
-		if err == nil {
-			err = fmt.Errorf("it says that it is server %d, as we are", g.sid)
-		}
+	if err != nil {
 		e.log.Debug("connection refused", "from", conn.RemoteAddr().String(), "err", err)
 		_ = conn.Close()
 		return
 	}
+	if c := e.place(g); c != nil {
+		e.adopt(c, conn)
+		return
+	}
+	_ = conn.Close()
+}
+
+// readGreeting waits for the greeting, but not longer than the election is open.
+func (e *election) readGreeting(conn net.Conn) (greeting, error) {
+	defer closeWith(e.ctx, conn)()
+	_ = conn.SetDeadline(time.Now().Add(e.cfg.syncTimeout()))
+	g, err := readGreeting(conn)
+	if err == nil && g.sid == int64(e.cfg.Self) {
+		e.log.Warn("another server has our myid", "from", conn.RemoteAddr().String(), "myid", g.sid)
+		err = fmt.Errorf("it says that it is server %d, as we are", g.sid)
+	}
+	return g, err
+}
+
+// place returns whose connection a greeting belongs to, or nil if it is not to be
+// kept: one from a smaller sid asks us to dial.
+func (e *election) place(g greeting) *correspondent {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	sid := zab.Sid(g.sid)
 	anonymous := g.sid == anonymousSid
 	if anonymous {
@@ -206,26 +223,21 @@ func (e *election) introduced(conn net.Conn) {
 		sid = e.anonymous
 	}
 	c := e.correspondent(sid)
-	if c == nil || e.ctx.Err() != nil {
-		e.mu.Unlock()
-		_ = conn.Close()
-		return
+	if c == nil {
+		return nil
 	}
 	if len(g.addresses) > 0 {
 		c.announced = g.addresses
 	}
-	if sid < e.cfg.Self && !anonymous { // ours to dial
-		if c.conn != nil {
-			c.conn.close()
-			c.conn = nil
-		}
-		e.dial(c)
-		e.mu.Unlock()
-		_ = conn.Close()
-		return
+	if sid > e.cfg.Self || anonymous {
+		return c
 	}
-	e.mu.Unlock()
-	e.adopt(c, conn)
+	if c.conn != nil {
+		c.conn.close()
+		c.conn = nil
+	}
+	e.dial(c)
+	return nil
 }
 
 // adopt makes conn the connection with a server, in place of a former one, and

@@ -87,6 +87,9 @@ type memory struct {
 	received int
 	refuse   int // snapshots that Receive has yet to refuse
 
+	count     bool // keep no tree
+	committed func([]zab.Proposal)
+
 	snapshotFault error
 	snapshots     int
 	installs      int
@@ -116,6 +119,9 @@ func (m *memory) apply(p zab.Proposal) {
 		m.faults = append(m.faults, fmt.Sprintf("%s committed after %s", p.Zxid, m.applied))
 	}
 	m.applied = p.Zxid
+	if m.count {
+		return
+	}
 	m.tree = append(m.tree, node{"/p" + p.Zxid.String(), nodeRecord(p.Data)})
 }
 
@@ -165,6 +171,9 @@ func (m *memory) Commit(ps []zab.Proposal) {
 	defer m.mu.Unlock()
 	for _, p := range ps {
 		m.apply(p)
+	}
+	if m.committed != nil {
+		m.committed(ps)
 	}
 }
 

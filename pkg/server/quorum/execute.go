@@ -92,6 +92,7 @@ func (p *Peer) send(out zab.Packet) {
 	item := outItem{packet: fromZab(out, p.cfg.Text)}
 	if out.Kind == zab.Snap {
 		item.snapshot = p.takeSnapshot()
+		l.sending.Store(true)
 	}
 	p.queue(l, item)
 	switch {
@@ -110,6 +111,9 @@ func (p *Peer) queue(l *link, item outItem) {
 	bound := 0
 	if l.synced {
 		bound = p.cfg.QueueBytes
+	}
+	if l.sending.Load() {
+		bound *= 8
 	}
 	if !l.out.put(item, bound) {
 		p.drop(l, errTooSlow)

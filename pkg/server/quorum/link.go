@@ -28,6 +28,8 @@ type link struct {
 	// Used by the loop only.
 	synced bool // NEWLEADER has been queued: from now on what waits is bounded
 
+	sending atomic.Bool // a snapshot has been queued and is not written yet
+
 	once sync.Once
 }
 
@@ -250,6 +252,7 @@ func (l *link) writeSnapshot(ctx context.Context, w *bufio.Writer, item outItem)
 		return fmt.Errorf("send a snapshot to learner %d: %w", l.sid, err)
 	}
 	_, err := w.Write(jute.AppendString(nil, snapshotEnd))
+	l.sending.Store(false)
 	return err
 }
 

@@ -134,8 +134,10 @@ func (p *Peer) end(stop context.CancelFunc) {
 	p.inbox.close() // a connection in an event that came too late is closed by its context
 	p.election.close()
 	p.running.Wait()
-	p.machine.Term(Term{RoleChange: zab.RoleChange{Role: zab.Looking, Phase: zab.Election, Leader: zab.None}})
-	discard(p.staged)
+	over := zab.RoleChange{Role: zab.Looking, Phase: zab.Election, Leader: zab.None}
+	p.machine.Term(Term{RoleChange: over})
+	last := Status{Status: zab.Status{RoleChange: over}, Self: p.cfg.Self, QuorumSize: p.Status().QuorumSize}
+	p.status.Store(&last)
 }
 
 // fail notes why the loop has to end; the first reason counts.

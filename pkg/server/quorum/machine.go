@@ -25,12 +25,15 @@ type Machine interface {
 
 	// Receive reads a snapshot stream (session table, ACL table and znodes, as
 	// in a SNAP) and keeps it aside. It is called from the goroutine of the
-	// leader's connection and may block.
+	// leader's connection and may block. It must not read past the stream's end;
+	// the reader is a *bufio.Reader, so that small reads cost little. A Staged
+	// that is an io.Closer is closed if it is not to be installed after all.
 	Receive(io.Reader) (Staged, error)
 
 	// Install makes a received snapshot the state and the base of the log, at
 	// zxid, and returns when that is durable. It is called from the disk
-	// goroutine, with nothing left to apply, and may block.
+	// goroutine and may block. Nothing is given to Commit meanwhile; what was
+	// before may still have to be applied.
 	Install(s Staged, zxid zab.Zxid) error
 
 	// Truncate cuts the log behind zxid and rebuilds the state from the disk.

@@ -87,17 +87,46 @@ func fromZab(p zab.Packet, text string) packet {
 	return out
 }
 
-// toZab reads a packet as a message to zab. It is false for packets that zab has
-// no part in and for unknown ones.
-func toZab(p packet) (zab.Packet, bool, error) {
-	kinds := map[packetType]zab.Kind{
-		typeFollowerInfo: zab.FollowerInfo, typeObserverInfo: zab.ObserverInfo, typeLeaderInfo: zab.LeaderInfo,
-		typeAckEpoch: zab.AckEpoch, typeDiff: zab.Diff, typeTrunc: zab.Trunc, typeSnap: zab.Snap,
-		typeNewLeader: zab.NewLeader, typeUpToDate: zab.UpToDate, typeProposal: zab.Propose, typeAck: zab.Ack,
-		typeCommit: zab.Commit, typeInform: zab.Inform, typePing: zab.Ping,
-		typeCommitAndActivate: zab.Commit, typeInformAndActivate: zab.Inform, // membership does not change here
+// zabKind returns the kind of message that a packet carries. It is false for
+// packets that zab has no part in and for unknown ones.
+func zabKind(t packetType) (zab.Kind, bool) {
+	switch t {
+	case typeProposal:
+		return zab.Propose, true
+	case typeAck:
+		return zab.Ack, true
+	case typeCommit, typeCommitAndActivate: // membership does not change here
+		return zab.Commit, true
+	case typePing:
+		return zab.Ping, true
+	case typeInform, typeInformAndActivate:
+		return zab.Inform, true
+	case typeNewLeader:
+		return zab.NewLeader, true
+	case typeFollowerInfo:
+		return zab.FollowerInfo, true
+	case typeUpToDate:
+		return zab.UpToDate, true
+	case typeDiff:
+		return zab.Diff, true
+	case typeTrunc:
+		return zab.Trunc, true
+	case typeSnap:
+		return zab.Snap, true
+	case typeObserverInfo:
+		return zab.ObserverInfo, true
+	case typeLeaderInfo:
+		return zab.LeaderInfo, true
+	case typeAckEpoch:
+		return zab.AckEpoch, true
+	default:
+		return 0, false
 	}
-	kind, ok := kinds[p.kind]
+}
+
+// toZab reads a packet as a message to zab, or is false where zabKind is.
+func toZab(p packet) (zab.Packet, bool, error) {
+	kind, ok := zabKind(p.kind)
 	if !ok {
 		return zab.Packet{}, false, nil
 	}

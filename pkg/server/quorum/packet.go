@@ -63,15 +63,14 @@ func (p packet) append(b []byte) []byte {
 // bytes long; memory grows only as bytes arrive. At a clean end between two
 // packets the error is [io.EOF].
 func readPacket(r *bufio.Reader, limit int) (packet, error) {
-	var head [16]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	head, err := next(r, 16)
+	if err != nil {
 		return packet{}, err
 	}
 	p := packet{
-		kind: packetType(int32(binary.BigEndian.Uint32(head[:]))),
+		kind: packetType(int32(binary.BigEndian.Uint32(head))),
 		zxid: int64(binary.BigEndian.Uint64(head[4:])),
 	}
-	var err error
 	if p.data, err = readBytes(r, int32(binary.BigEndian.Uint32(head[12:])), limit); err != nil {
 		return packet{}, fmt.Errorf("packet of type %d: data: %w", p.kind, noEOF(err))
 	}
@@ -121,9 +120,24 @@ func readString(r *bufio.Reader, limit int) (string, error) {
 }
 
 func readInt(r *bufio.Reader) (int32, error) {
-	var b [4]byte
-	_, err := io.ReadFull(r, b[:])
-	return int32(binary.BigEndian.Uint32(b[:])), err
+	b, err := next(r, 4)
+	if err != nil {
+		return 0, err
+	}
+	return int32(binary.BigEndian.Uint32(b)), nil
+}
+
+// next reads n bytes, few enough for any buffer; they are good until the next read.
+func next(r *bufio.Reader, n int) ([]byte, error) {
+	b, err := r.Peek(n)
+	if err != nil {
+		if len(b) > 0 {
+			err = noEOF(err)
+		}
+		return nil, err
+	}
+	_, err = r.Discard(n)
+	return b, err
 }
 
 // readBytes reads n bytes, or nil if n is -1.
