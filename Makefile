@@ -1,0 +1,60 @@
+# zkctl: `make help` lists the targets.
+SHELL    := /bin/bash
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+DATE     ?= $(shell date -u -d @$$(git log -1 --format=%ct 2>/dev/null || date +%s) +'%Y-%m-%d %H:%M UTC')
+LDFLAGS  := -s -w -X 'main.version=$(VERSION)' -X 'main.commit=$(COMMIT)' -X 'main.date=$(DATE)'
+FUZZTIME ?= 30s
+DURATION ?= 60s
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help build demo test test-deps race lint e2e checker bench fuzz golden cover clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/zkctl, static and stamped with its version
+	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/zkctl ./cmd/zkctl
+
+demo: build ## a three-server ensemble on this machine
+	bin/zkctl install -i inventory/local.yaml --yes
+
+test: test-deps ## all tests; installs what they need when root, else says what it skips
+	go test -timeout 25m ./...
+
+test-deps: ## what the tests need beside Go (Debian packages), when root
+	@bash test/deps.sh
+
+race: ## the tests of the packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -short -timeout 20m ./pkg/... ./inventory/... ./templates/...
+
+lint: ## gofmt, vet, staticcheck
+	@files=$$(gofmt -l cmd pkg inventory templates test); [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+e2e: test-deps ## end to end on real hosts in network namespaces (root)
+	go test -timeout 25m -count=1 -v ./test/e2e/...
+
+checker: ## linearizability under leader kills and partitions, for DURATION
+	go test -timeout 20m -count=1 -v ./test/checker/... -checker.duration=$(DURATION)
+
+bench: ## Go benchmarks, then zkctl beside Apache ZooKeeper
+	go test -run '^$$' -bench . -benchmem ./pkg/...
+	go run ./test/bench
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; done; done
+
+golden: ## rewrite the golden files from what the code does now; read the diff
+	go test ./templates ./cmd/zkctl -update
+	go test ./pkg/server/zab -rewrite
+
+cover: ## coverage of the packages
+	go test -short -coverprofile=coverage.out ./pkg/... ./inventory/... ./templates/... && go tool cover -func=coverage.out | tail -1
+
+clean: ## remove what the targets made
+	rm -rf bin dist coverage.out
