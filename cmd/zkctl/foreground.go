@@ -36,6 +36,7 @@ const levelFile = "zkctl.loglevel"
 // foreground runs the server until it is told to end.
 func (o *serverOptions) foreground(c *cli.Context) error {
 	daemon.Inherited(o.env.getenv)
+	o.tell = o.env.getenv(daemon.ReadyEnv) == "" // else the parent has told
 	err := o.serve(c)
 	if err != nil {
 		daemon.Started(o.env.getenv, err)

@@ -28,6 +28,7 @@ type serverOptions struct {
 	logFormat string // text or json
 	logLevel  string
 	wait      time.Duration
+	tell      bool // print what is odd about the configuration
 }
 
 func (o *serverOptions) configFlags() []cli.Flag {
@@ -60,8 +61,10 @@ func (o *serverOptions) load(c *cli.Context) (*config.Config, error) {
 	}
 	o.config = path
 	cfg, warnings, err := config.Load(path)
-	for _, w := range warnings {
-		fmt.Fprintf(o.env.stderr, "zkctl: warning: %s\n", w)
+	if o.tell {
+		for _, w := range warnings {
+			fmt.Fprintf(o.env.stderr, "zkctl: warning: %s\n", w)
+		}
 	}
 	if err != nil {
 		return nil, &problem.Problem{Op: "read the configuration", Err: err, Do: "mend " + path + " and start again"}
@@ -104,6 +107,7 @@ func (o *serverOptions) waitFlag(usage string, value time.Duration) cli.Flag {
 }
 
 func (o *serverOptions) start(c *cli.Context) error {
+	o.tell = true
 	cfg, err := o.load(c)
 	if err != nil {
 		return err

@@ -94,11 +94,6 @@ func (s *Server) run(ctx context.Context) error {
 	for _, w := range recovered.Warnings {
 		s.log.Warn(w)
 	}
-	if recovered.Fresh {
-		if err := s.writeFirstSnapshot(recovered.Tree); err != nil {
-			return err
-		}
-	}
 	s.log.Info("database loaded", "zxid", fmt.Sprintf("0x%x", recovered.LastZxid), "znodes", recovered.Tree.NodeCount(), "transactions replayed", recovered.Replayed)
 	if err := s.checkRecovered(recovered); err != nil {
 		return err
@@ -114,22 +109,6 @@ func (s *Server) run(ctx context.Context) error {
 		return err
 	}
 	return s.serve(ctx, order, runOrder)
-}
-
-// writeFirstSnapshot makes an empty directory a database: logs without a
-// snapshot would be taken for one whose snapshots were lost
-// (FileTxnSnapLog.java, restore).
-func (s *Server) writeFirstSnapshot(t *tree.Tree) error {
-	var digest *uint64
-	snap := t.Snapshot()
-	if s.cfg.DigestEnabled {
-		d := snap.Digest()
-		digest = &d
-	}
-	if _, err := s.store.WriteSnapshot(snap, digest); err != nil {
-		return fmt.Errorf("first snapshot: %w", err)
-	}
-	return nil
 }
 
 // checkRecovered refuses what this server must not go on with.

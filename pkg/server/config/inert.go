@@ -96,6 +96,17 @@ func wrongInert(p Property) *complaint {
 	return nil
 }
 
+// alreadySo tells whether a key only says what is so here anyway.
+func alreadySo(p Property) bool {
+	switch p.Key {
+	case "admin.enableServer", "reconfigEnabled", "localSessionsEnabled", "readonlymode.enabled", "enforceQuota", "sslQuorum":
+		return strings.EqualFold(p.Value, "false")
+	case "syncEnabled":
+		return strings.EqualFold(p.Value, "true")
+	}
+	return false
+}
+
 // inertNames are candidates for "did you mean".
 func inertNames() []string {
 	var names []string

@@ -109,6 +109,9 @@ func (r *reader) key(p Property) {
 			"remove the line when the network is trusted, or keep Apache ZooKeeper on this host")
 		return
 	}
+	if alreadySo(p) {
+		return
+	}
 	if reason := withoutEffect(p.Key); reason != "" {
 		if bad := wrongInert(p); bad != nil { // Apache would not start either
 			r.fault(p.Line, p.Key, bad.problem, bad.do)
