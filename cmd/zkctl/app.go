@@ -59,7 +59,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 
 // run is the whole program: it returns the exit status.
 func run(ctx context.Context, args []string, env environment) int {
-	err := newApp(env).RunContext(ctx, args)
+	err := newApp(env).RunContext(ctx, joinWatch(args))
 	var code exitError
 	switch {
 	case err == nil:
@@ -145,7 +145,9 @@ func newApp(env environment) *cli.App {
 		OnUsageError:         onUsageError,
 		Suggest:              true,
 		EnableBashCompletion: true,
-		HideVersion:          true,
+		// A path given with -i may hold a comma.
+		DisableSliceFlagSeparator: true,
+		HideVersion:               true,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return unknownCommand(c)
