@@ -183,11 +183,12 @@ func (p *Pipeline) Term(t quorum.Term) {
 		return
 	}
 	p.endTerm()
-	// What was committed before the term began is applied before it is served.
-	p.applying.put(applyItem{run: func() { p.beginTerm(t) }})
+	p.beginTerm(t)
 }
 
-// beginTerm runs in the apply goroutine.
+// beginTerm opens the server to clients. Everything committed before has been
+// applied (endTerm waits for that). When it returns the server is ready for
+// what learners ask of a leader: their first request may be next in the loop.
 func (p *Pipeline) beginTerm(t quorum.Term) {
 	cur := &term{Term: t, stop: make(chan struct{})}
 	p.touched.Drain(nil)
@@ -217,8 +218,9 @@ func (p *Pipeline) closeOrphans() {
 	}
 }
 
+// endTerm ends the present term, if there is one, when all that was committed
+// in it has been applied.
 func (p *Pipeline) endTerm() {
-	// A term that has been asked for but not begun begins and ends here.
 	p.drain()
 	cur := p.term.Swap(nil)
 	if cur == nil {
