@@ -59,7 +59,8 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 
 // run is the whole program: it returns the exit status.
 func run(ctx context.Context, args []string, env environment) int {
-	err := newApp(env).RunContext(ctx, joinWatch(args))
+	app := newApp(env)
+	err := app.RunContext(ctx, arrange(app.Commands, args))
 	var code exitError
 	switch {
 	case err == nil:

@@ -10,5 +10,6 @@ func commands(env environment) []*cli.Command {
 		wordCommand(env),
 		serverCommand(env),
 		versionCommand(env),
+		completionCommand(env),
 	}
 }

@@ -39,7 +39,8 @@ func wordCommand(env environment) *cli.Command {
 		Description: "Words: " + strings.Join(sendable(), ", ") + ".\n" +
 			"One server's answer is printed as it is; of several, each below a line \"== NAME (HOST:PORT)\".\n" +
 			"Exits 1 when any server gave no answer.",
-		Flags: append(o.targets.flags(), o.output.flag("text", outputJSON, outputYAML)),
+		Flags:        append(o.targets.flags(), o.output.flag("text", outputJSON, outputYAML)),
+		BashComplete: completeWords(sendable()),
 		Action: func(c *cli.Context) error {
 			word, err := parseWord(c.Args().Slice())
 			if err != nil {

@@ -190,6 +190,9 @@ func (s *survey) try() []string {
 		t := s.targets[i]
 		remote = remote || m.State == fourletter.Unreachable && t.server != nil && t.server.Connection == inventory.ConnectSSH
 	}
+	if s.Leader < 0 && s.Verdict == fourletter.Degraded && len(s.Members) > 0 {
+		out = append(out, "name all servers of the ensemble, with -i or --servers, to see the one that leads")
+	}
 	if remote {
 		out = append(out, "where only SSH gets through, ask on the host itself: ssh HOST zkctl server status")
 	}

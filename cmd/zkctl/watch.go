@@ -42,22 +42,6 @@ func (w *watchInterval) String() string {
 // IsBoolFlag lets the flag stand without a value.
 func (w *watchInterval) IsBoolFlag() bool { return true }
 
-// joinWatch makes one word of "--watch 5s", which would be a flag and an argument.
-func joinWatch(args []string) []string {
-	var out []string
-	for i := 0; i < len(args); i++ {
-		a := args[i]
-		if (a == "--watch" || a == "-watch" || a == "-w") && i+1 < len(args) {
-			if _, err := time.ParseDuration(args[i+1]); err == nil {
-				a += "=" + args[i+1]
-				i++
-			}
-		}
-		out = append(out, a)
-	}
-	return out
-}
-
 // repeat shows the ensemble each interval until ctx ends; the verdict of the last
 // look is the exit status.
 func (o *statusOptions) repeat(ctx context.Context, look func(context.Context) *survey) error {
