@@ -150,7 +150,9 @@ func (p *Peer) dialLeader(sid zab.Sid) {
 	if m := p.cfg.member(sid); m != nil {
 		addresses = m.Quorum
 	}
+	wait := dialPause(p.vain)
 	p.running.Go(func() {
+		pause(ctx, wait)
 		conn, err := dialAny(ctx, min(p.cfg.CnxTimeout, p.cfg.initTimeout()), addresses)
 		release := func() {}
 		if err == nil {
@@ -158,6 +160,17 @@ func (p *Peer) dialLeader(sid zab.Sid) {
 		}
 		p.inbox.put(func() { p.dialled(attempt, conn, release, err) })
 	})
+}
+
+// dialPause is how long to wait before the leader is dialled after so many vain
+// attempts to join one: what failed twice, such as a snapshot that cannot be read,
+// would otherwise fail a thousand times a second.
+func dialPause(vain int) time.Duration {
+	const first, longest = 20 * time.Millisecond, time.Second
+	if vain < 2 {
+		return 0
+	}
+	return min(longest, first<<min(vain-2, 10))
 }
 
 // giveUpDialling makes the outcome of the attempt under way, if any, not count.

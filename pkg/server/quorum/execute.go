@@ -57,6 +57,7 @@ func (p *Peer) enter(place zab.RoleChange) {
 	if place.Role == zab.Leading && p.acceptor == nil {
 		p.acceptor = p.openAcceptor()
 	}
+	p.countJoins(place)
 	p.place = place
 	term := Term{RoleChange: place}
 	if place.Role == zab.Leading && place.Serving {
@@ -66,6 +67,17 @@ func (p *Peer) enter(place zab.RoleChange) {
 		"epoch", place.Epoch, "serving", place.Serving)
 	p.whenBased(func() { p.machine.Term(term) })
 	p.publish()
+}
+
+// countJoins counts how often in a row we left a leader before we served under it.
+func (p *Peer) countJoins(next zab.RoleChange) {
+	learner := p.place.Role == zab.Following || p.place.Role == zab.Observing
+	switch {
+	case next.Serving:
+		p.vain = 0
+	case next.Role == zab.Looking && learner && !p.place.Serving:
+		p.vain++
+	}
 }
 
 // leaderText is a leader's sid for a log line.

@@ -79,6 +79,16 @@ func TestNoSnapshotToSend(t *testing.T) {
 	e.equal()
 }
 
+func TestDialPause(t *testing.T) {
+	for vain, want := range map[int]time.Duration{
+		0: 0, 1: 0, 2: 20 * time.Millisecond, 3: 40 * time.Millisecond, 7: 640 * time.Millisecond, 8: time.Second, 1000: time.Second,
+	} {
+		if got := dialPause(vain); got != want {
+			t.Errorf("after %d vain attempts the pause is %s, want %s", vain, got, want)
+		}
+	}
+}
+
 func TestOutboundBound(t *testing.T) {
 	o := newOutbound()
 	item := outItem{packet: packet{data: make([]byte, 100)}}

@@ -38,6 +38,7 @@ type Peer struct {
 	held     []func()          // what the machine is told once that is done
 	applied  zab.Zxid          // last proposal given to Machine.Commit while leading
 	syncs    []pendingSync     // leader: not answered yet, in order
+	vain     int               // attempts to join a leader that failed in a row
 	failure  error             // why the loop has to end
 	counts   counters
 }
