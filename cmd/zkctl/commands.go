@@ -5,9 +5,18 @@ import "github.com/urfave/cli/v2"
 // commands lists every command; the help shows them by group.
 func commands(env environment) []*cli.Command {
 	return []*cli.Command{
+		initCommand(env),
+		inventoryCommand(env),
+		planCommand(env),
+		installCommand(env),
+		uninstallCommand(env),
+		startCommand(env),
+		stopCommand(env),
+		restartCommand(env),
 		statusCommand(env),
 		leaderCommand(env),
 		wordCommand(env),
+		purgeCommand(env),
 		serverCommand(env),
 		versionCommand(env),
 		completionCommand(env),
