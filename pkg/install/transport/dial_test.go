@@ -189,6 +189,7 @@ func TestProxyJumpTwoHops(t *testing.T) {
 	c.know(t, one.known(ssh.KeyAlgoED25519), two.known(ssh.KeyAlgoECDSA256), "zk-end "+string(ssh.MarshalAuthorizedKey(end.hostKeys[ssh.KeyAlgoED25519].PublicKey())))
 	config := filepath.Join(c.home, ".ssh", "config")
 	must(t, os.WriteFile(config, []byte(fmt.Sprintf(`
+Include conf.d/*
 Match exec "touch %s/never"
   User nobody
 Host zk*
@@ -196,7 +197,6 @@ Host zk*
   HostKeyAlias zk-end
   Port %s
   ProxyJump one,%s@127.0.0.1:%s
-Include conf.d/*
 `, c.home, end.port, me(t), two.port)), 0o600))
 	must(t, os.Mkdir(filepath.Join(c.home, ".ssh", "conf.d"), 0o700))
 	must(t, os.WriteFile(filepath.Join(c.home, ".ssh", "conf.d", "one"), []byte("Host one\n  hostname=127.0.0.1\n  Port = "+one.port+"\n"), 0o600))

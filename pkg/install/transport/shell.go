@@ -40,6 +40,8 @@ type newFile struct {
 	meta   FileMeta
 }
 
+// The scripts let tools, not the shell, fail on a path: dash does not say why it cannot open or enter it.
+
 // shellStore reaches files by scripts for /bin/sh with the usual small tools of a Linux host
 // (coreutils or busybox). One operation is one command, so that it costs one round trip, and sudo
 // changes nothing about it. Content travels on standard input and output.
@@ -187,7 +189,7 @@ func (s *shellStore) readFile(ctx context.Context, p string) ([]byte, error) {
 
 func (s *shellStore) readDir(ctx context.Context, p string) ([]FileInfo, error) {
 	out, err := s.do(ctx, "read", p,
-		`cd -- "$1" || exit; if ! [ -r . ]; then echo "Permission denied" >&2; exit 1; fi; `+
+		`cd -- "$1" 2>/dev/null || { stat -- "$1/." >/dev/null; exit 1; }; if ! [ -r . ]; then echo "Permission denied" >&2; exit 1; fi; `+
 			`find . ! -name . -prune -exec stat -c `+statFormat+` -- {} + 2>/dev/null; :`, nil, p)
 	if err != nil {
 		return nil, err
@@ -210,18 +212,18 @@ func (s *shellStore) readDir(ctx context.Context, p string) ([]FileInfo, error) 
 }
 
 func (s *shellStore) sum(ctx context.Context, p string) (string, error) {
-	out, err := s.do(ctx, "read", p, `if [ -d "$1" ]; then echo "Is a directory" >&2; exit 1; fi; exec sha256sum <"$1"`, nil, p)
+	out, err := s.do(ctx, "read", p, `if [ -d "$1" ]; then echo "Is a directory" >&2; exit 1; fi; exec sha256sum -- "$1"`, nil, p)
 	if err != nil {
 		return "", err
 	}
 	digest, _, _ := strings.Cut(string(out), " ")
-	return digest, nil
+	return strings.TrimPrefix(digest, `\`), nil // which says that the name, printed next, is escaped
 }
 
 // putScript takes path, temp, sha256, mode, ownership, and "stdin" when temp is still to be written.
 const putScript = `t=$2; trap 'rm -f -- "$t"' EXIT; trap 'exit 1' HUP INT TERM
 if [ -d "$1" ] && ! [ -L "$1" ]; then echo "Is a directory" >&2; exit 1; fi
-if [ "$6" = stdin ]; then (umask 077; set -C; exec cat >"$t") || exit; fi
+if [ "$6" = stdin ]; then d=${1%/*}; stat -- "${d:-/}/." >/dev/null || exit; (umask 077; set -C; exec cat >"$t") || exit; fi
 sync "$t" 2>/dev/null || sync
 s=$(sha256sum <"$t") || exit
 if [ "${s%% *}" != "$3" ]; then exit 46; fi
@@ -259,6 +261,10 @@ if [ -e "$1" ] || [ -L "$1" ]; then echo "Not a directory" >&2; exit 1; fi
 d=${1%/*}; mkdir -p -- "${d:-/}" && (umask 077; mkdir -- "$1") || { [ -d "$1" ]; exit; }
 if [ -n "$3" ]; then chown -- "$3" "$1" || { rmdir -- "$1"; exit 1; }; fi; exec chmod -- "$2" "$1"`,
 		nil, p, octal(meta.Mode), ownership(meta))
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) && pathErr.Err == syscall.EEXIST {
+		pathErr.Err = syscall.ENOTDIR // that is what mkdir -p calls a file in its way
+	}
 	return err
 }
 

@@ -117,7 +117,7 @@ func TestSudoPassword(t *testing.T) {
 
 func TestSudoFails(t *testing.T) {
 	says := func(line string) string {
-		return "#!/bin/sh\ncat >/dev/null\necho 'sudo: " + line + "' >&2\nexit 1\n"
+		return "#!/bin/sh\necho 'sudo: " + line + "' >&2\nexit 1\n"
 	}
 	tests := []struct {
 		what, script string
