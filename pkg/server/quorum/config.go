@@ -108,6 +108,11 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
+// dialLimit is how long a leader that refuses connections is tried: long enough for
+// one that has yet to open its port, and short, since it may have died right after
+// it was found and nobody would lead meanwhile.
+const dialLimit = time.Second
+
 // initTimeout and syncTimeout are the limits as times.
 func (c Config) initTimeout() time.Duration { return time.Duration(c.InitLimit) * c.TickTime }
 func (c Config) syncTimeout() time.Duration { return time.Duration(c.SyncLimit) * c.TickTime }
@@ -139,7 +144,7 @@ func (c Config) zab() zab.Config {
 		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes,
 		FinalizeWait: ticks(c.FinalizeWait), NotifyMin: ticks(c.NotifyMin), NotifyMax: ticks(c.NotifyMax),
 		TickTime: tickTime, InitLimit: c.InitLimit * tickTime, SyncLimit: c.SyncLimit * tickTime,
-		DialRetry: ticks(c.DialRetry), DialTries: 1 + int(c.initTimeout()/c.DialRetry),
+		DialRetry: ticks(c.DialRetry), DialTries: 1 + int(dialLimit/c.DialRetry),
 		Jitter: rand.IntN,
 	}
 }
