@@ -190,21 +190,32 @@ func prepare(c *cli.Command) {
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	name := strings.TrimSpace(c.App.Name + " " + c.Command.FullName())
-	return usageError{fmt.Errorf("%w (see %s --help)", err, name)}
+	return usageError{fmt.Errorf("%w (see %s --help)", err, commandPath(c))}
 }
 
+// commandPath is the command as it is typed, "zkctl server start".
+func commandPath(c *cli.Context) string {
+	if c.Command == nil || c.Command.HelpName == "" {
+		return c.App.Name
+	}
+	return c.Command.HelpName
+}
+
+// unknownCommand refuses a command that is not there, and tells which are near.
 func unknownCommand(c *cli.Context) error {
-	name := c.Args().First()
-	var list []*cli.Command
-	where := "zkctl"
+	list := c.App.Commands
 	if c.Command != nil && len(c.Command.Subcommands) > 0 {
-		list, where = c.Command.Subcommands, "zkctl "+c.Command.FullName()
-	} else {
-		list = c.App.Commands
+		list = c.Command.Subcommands
 	}
-	if s := cli.SuggestCommand(list, name); s != "" {
-		return usagef("no command %q; did you mean %q? (see %s --help)", name, s, where)
+	var names []string
+	for _, sub := range list {
+		if !sub.Hidden {
+			names = append(names, sub.Name)
+		}
 	}
-	return usagef("no command %q (see %s --help)", name, where)
+	name := c.Args().First()
+	if s := nearest(name, names); s != "" {
+		return usagef("no command %q; did you mean %q? (see %s --help)", name, s, commandPath(c))
+	}
+	return usagef("no command %q (see %s --help)", name, commandPath(c))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -39,9 +40,55 @@ func (o *serverOptions) foreground(c *cli.Context) error {
 	o.tell = o.env.getenv(daemon.ReadyEnv) == "" // else the parent has told
 	err := o.serve(c)
 	if err != nil {
-		daemon.Started(o.env.getenv, err)
+		daemon.Started(o.env.getenv, complaint(err))
 	}
 	return err
+}
+
+// tryMark stands between what went wrong and what to try, in the one line that a
+// server in the background has for its parent.
+const tryMark = "; try: "
+
+// complaint makes an error one that blame reads on the other side of a pipe.
+func complaint(err error) error {
+	text := err.Error()
+	if p, ok := err.(*problem.Problem); ok { // the parent says what was tried
+		text = p.Err.Error()
+	}
+	if do := advice(err); len(do) > 0 {
+		text += tryMark + do[0]
+	}
+	return errors.New(text)
+}
+
+// blame makes a problem of what the server in the background said; otherwise is
+// what to try when it gave no advice.
+func blame(err error, otherwise string) error {
+	text, do, ok := strings.Cut(strings.TrimPrefix(err.Error(), daemon.ErrNotStarted.Error()+": "), tryMark)
+	if !ok {
+		do = otherwise
+	}
+	return &problem.Problem{Op: "start", Err: errors.New(text), Do: do}
+}
+
+// nameListener says who has the port that could not be bound.
+func nameListener(err error, cfg *config.Config) error {
+	var op *net.OpError
+	if !errors.Is(err, syscall.EADDRINUSE) || !errors.As(err, &op) {
+		return err
+	}
+	port := cfg.ClientPort
+	if at, ok := op.Addr.(*net.TCPAddr); ok {
+		port = at.Port
+	}
+	who := listener(port)
+	if who == "" {
+		return err
+	}
+	return &problem.Problem{
+		Op: "start", Err: fmt.Errorf("port %d is in use by %s: %w", port, who, err),
+		Do: "stop that process, or set another port in " + cfg.File,
+	}
 }
 
 func (o *serverOptions) serve(c *cli.Context) error {
@@ -79,6 +126,7 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	}}).Run(ctx)
 	notify(log, sd.SdNotifyStopping)
 	if err != nil {
+		err = nameListener(err, cfg)
 		log.Error("stopped", "err", err)
 		return err
 	}
@@ -114,8 +162,8 @@ func watchdog(ctx context.Context) {
 // openLog opens the log that the flags ask for.
 func (o *serverOptions) openLog() (*slog.Logger, *slog.LevelVar, func(), error) {
 	level := new(slog.LevelVar)
-	if err := setLevel(level, o.logLevel); err != nil {
-		return nil, nil, nil, usageError{err}
+	if err := o.checkLog(level); err != nil {
+		return nil, nil, nil, err
 	}
 	var out io.Writer = o.env.stderr
 	closeLog := func() {}
@@ -124,14 +172,21 @@ func (o *serverOptions) openLog() (*slog.Logger, *slog.LevelVar, func(), error) 
 		out, closeLog = f, func() { _ = f.Close() }
 	}
 	options := &slog.HandlerOptions{Level: level}
-	switch o.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(out, options)), level, closeLog, nil
-	case "json":
+	if o.logFormat == "json" {
 		return slog.New(slog.NewJSONHandler(out, options)), level, closeLog, nil
 	}
-	closeLog()
-	return nil, nil, nil, usagef("--log-format %q: text or json", o.logFormat)
+	return slog.New(slog.NewTextHandler(out, options)), level, closeLog, nil
+}
+
+// checkLog checks the flags on logging and sets the level.
+func (o *serverOptions) checkLog(level *slog.LevelVar) error {
+	if err := setLevel(level, o.logLevel); err != nil {
+		return usageError{err}
+	}
+	if o.logFormat != "text" && o.logFormat != "json" {
+		return usagef("--log-format %q: text or json", o.logFormat)
+	}
+	return nil
 }
 
 func setLevel(level *slog.LevelVar, name string) error {

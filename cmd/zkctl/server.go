@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +51,30 @@ func (o *serverOptions) logFlags() []cli.Flag {
 // load takes the configuration from the flag or the first argument, as
 // zkServer.sh does, and reports what is odd about it.
 func (o *serverOptions) load(c *cli.Context) (*config.Config, error) {
+	cfg, err := o.read(c)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, o.locate(cfg)
+}
+
+// loadRunning is load for a server that may run already: a zoo.cfg that was
+// broken since it started must not keep anybody from stopping it.
+func (o *serverOptions) loadRunning(c *cli.Context) (*config.Config, error) {
+	cfg, err := o.read(c)
+	if err != nil {
+		var usage usageError
+		if errors.As(err, &usage) || cfg == nil || cfg.DataDir == "" && o.pidFile == "" {
+			return nil, err
+		}
+		fmt.Fprintf(o.env.stderr, "zkctl: warning: %v\n", err)
+	}
+	return cfg, o.locate(cfg)
+}
+
+// read reads the configuration. With an error there may still be a Config, of
+// what could be understood.
+func (o *serverOptions) read(c *cli.Context) (*config.Config, error) {
 	if c.NArg() > 1 {
 		return nil, usagef("%d arguments; one zoo.cfg at the most", c.NArg())
 	}
@@ -66,21 +92,28 @@ func (o *serverOptions) load(c *cli.Context) (*config.Config, error) {
 			fmt.Fprintf(o.env.stderr, "zkctl: warning: %s\n", w)
 		}
 	}
-	if err != nil {
-		return nil, &problem.Problem{Op: "read the configuration", Err: err, Do: "mend " + path + " and start again"}
+	var unread *fs.PathError
+	switch {
+	case errors.As(err, &unread) && unread.Path == path:
+		return nil, &problem.Problem{Op: "read the configuration", Err: unread, Do: "name the server's zoo.cfg, as with: " + commandPath(c) + " --config /etc/zkctl/zoo.cfg"}
+	case err != nil:
+		return cfg, &problem.Problem{Op: "read the configuration", Err: err, Do: "mend " + path}
 	}
+	return cfg, nil
+}
+
+// locate makes the paths of the server's files absolute.
+func (o *serverOptions) locate(cfg *config.Config) (err error) {
 	if o.pidFile == "" {
 		o.pidFile = filepath.Join(cfg.DataDir, daemon.PIDFileName)
 	}
 	if o.pidFile, err = filepath.Abs(o.pidFile); err != nil {
-		return nil, err
+		return err
 	}
 	if o.logFile != "" {
-		if o.logFile, err = filepath.Abs(o.logFile); err != nil {
-			return nil, err
-		}
+		o.logFile, err = filepath.Abs(o.logFile)
 	}
-	return cfg, nil
+	return err
 }
 
 func serverCommand(env environment) *cli.Command {
@@ -107,6 +140,9 @@ func (o *serverOptions) waitFlag(usage string, value time.Duration) cli.Flag {
 }
 
 func (o *serverOptions) start(c *cli.Context) error {
+	if err := o.checkLog(new(slog.LevelVar)); err != nil {
+		return err
+	}
 	o.tell = true
 	cfg, err := o.load(c)
 	if err != nil {
@@ -135,7 +171,7 @@ func (o *serverOptions) start(c *cli.Context) error {
 	pid, err := daemon.Spawn(ctx, argv, out)
 	if err != nil {
 		fmt.Fprintln(o.env.stdout, "FAILED")
-		return &problem.Problem{Op: "start", Err: err, Do: "look into " + o.logFile}
+		return blame(err, "look into "+o.logFile)
 	}
 	fmt.Fprintf(o.env.stdout, "STARTED (process %d)\n", pid)
 	return nil
@@ -173,7 +209,7 @@ func serverStop(env environment) *cli.Command {
 }
 
 func (o *serverOptions) stop(c *cli.Context) error {
-	if _, err := o.load(c); err != nil {
+	if _, err := o.loadRunning(c); err != nil {
 		return err
 	}
 	pid, killed, err := daemon.Stop(c.Context, o.pidFile, o.wait)
@@ -198,6 +234,12 @@ func serverRestart(env environment) *cli.Command {
 		Name: "restart", Usage: "stop and start", ArgsUsage: "[zoo.cfg]",
 		Flags: append(append(o.configFlags(), o.logFlags()...), o.waitFlag("bound on the stop and on the start", 2*time.Minute)),
 		Action: func(c *cli.Context) error {
+			if err := o.checkLog(new(slog.LevelVar)); err != nil {
+				return err
+			}
+			if _, err := o.load(c); err != nil { // nothing is stopped that cannot be started
+				return err
+			}
 			if err := o.stop(c); err != nil {
 				return err
 			}
@@ -212,7 +254,7 @@ func serverStatus(env environment) *cli.Command {
 		Name: "status", Usage: "ask the server on this host for its mode; exits 0, or 4 when it does not serve", ArgsUsage: "[zoo.cfg]",
 		Flags: append(o.configFlags(), o.waitFlag("wait at most `TIME` for an answer", 5*time.Second)),
 		Action: func(c *cli.Context) error {
-			cfg, err := o.load(c)
+			cfg, err := o.loadRunning(c)
 			if err != nil {
 				return err
 			}
