@@ -118,12 +118,14 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	go watchLevel(ctx, level, filepath.Join(filepath.Dir(o.pidFile), levelFile), log)
-	go watchdog(ctx)
-	err = server.New(cfg, server.Options{Version: o.env.build.server(), Logger: log, Ready: func() {
+	var srv *server.Server
+	srv = server.New(cfg, server.Options{Version: o.env.build.server(), Logger: log, Ready: func() {
 		daemon.Started(o.env.getenv, nil)
 		notify(log, sd.SdNotifyReady)
+		go watchdog(ctx, srv, log)
 		log.Info("started", "version", o.env.build.version, "client port", cfg.ClientPort, "config", o.config, "pid", os.Getpid())
-	}}).Run(ctx)
+	}})
+	err = srv.Run(ctx)
 	notify(log, sd.SdNotifyStopping)
 	if err != nil {
 		err = nameListener(err, cfg)
@@ -141,8 +143,9 @@ func notify(log *slog.Logger, state string) {
 	}
 }
 
-// watchdog tells systemd regularly that the process lives, if it wants to know.
-func watchdog(ctx context.Context) {
+// watchdog tells systemd regularly that the server lives, if it wants to know
+// and as long as it does: what hangs is restarted.
+func watchdog(ctx context.Context, srv *server.Server, log *slog.Logger) {
 	every, err := sd.SdWatchdogEnabled(false)
 	if err != nil || every <= 0 {
 		return
@@ -154,8 +157,14 @@ func watchdog(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog) // a lost one is made up for by the next
 		}
+		soon, cancel := context.WithTimeout(ctx, every/3)
+		if err := srv.Alive(soon); err == nil {
+			_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog) // a lost one is made up for by the next
+		} else if ctx.Err() == nil {
+			log.Error("the server hangs: the watchdog is not told that it lives", "err", err)
+		}
+		cancel()
 	}
 }
 

@@ -49,9 +49,17 @@ type Server struct {
 
 	store    *storage.Store
 	pipeline *pipeline.Pipeline
-	peer     *quorum.Peer // nil when standalone
+	order    consensus
+	peer     *quorum.Peer // the order of an ensemble; nil when standalone
 	front    *front.Server
 	words    words
+}
+
+// consensus puts writes in order: the ensemble, or this server alone.
+type consensus interface {
+	quorum.Order
+	Run(context.Context) error
+	Alive(context.Context) error
 }
 
 // New returns a Server for a configuration that was loaded without faults and
@@ -99,16 +107,14 @@ func (s *Server) run(ctx context.Context) error {
 		return err
 	}
 	s.pipeline = pipeline.New(s.pipelineConfig(), s.store, recovered)
-	order, runOrder, err := s.newOrder(recovered)
-	if err != nil {
+	if err := s.newOrder(recovered); err != nil {
 		return err
 	}
 	s.words = words{s: s, allowed: s.cfg.Whitelist}
-	s.front, err = front.Listen(ctx, s.frontConfig(), s.pipeline)
-	if err != nil {
+	if s.front, err = front.Listen(ctx, s.frontConfig(), s.pipeline); err != nil {
 		return err
 	}
-	return s.serve(ctx, order, runOrder)
+	return s.serve(ctx)
 }
 
 // checkRecovered refuses what this server must not go on with.
@@ -124,10 +130,10 @@ func (s *Server) checkRecovered(r *storage.Recovered) error {
 }
 
 // serve runs the parts until ctx ends or one of them fails.
-func (s *Server) serve(ctx context.Context, order quorum.Order, runOrder func(context.Context) error) error {
+func (s *Server) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.pipeline.Start(order)
+	s.pipeline.Start(s.order)
 	var wg sync.WaitGroup
 	run := func(name string, f func(context.Context) error) {
 		wg.Go(func() {
@@ -137,8 +143,8 @@ func (s *Server) serve(ctx context.Context, order quorum.Order, runOrder func(co
 		})
 	}
 	run("client port", s.front.Serve)
-	run("consensus", runOrder)
-	run("", func(ctx context.Context) error { return s.watchFailure(ctx) })
+	run("consensus", s.order.Run)
+	run("pipeline", s.watchFailure)
 	if s.cfg.PurgeInterval > 0 {
 		run("purge", s.purgeLoop)
 	}
@@ -152,6 +158,13 @@ func (s *Server) serve(ctx context.Context, order quorum.Order, runOrder func(co
 		return err
 	}
 	return nil
+}
+
+// Alive returns when the goroutines that everything depends on have answered:
+// the one that applies transactions and the consensus loop. The error says
+// which has not until ctx ends. It may be called from [Options.Ready] on.
+func (s *Server) Alive(ctx context.Context) error {
+	return errors.Join(s.order.Alive(ctx), s.pipeline.Alive(ctx))
 }
 
 func (s *Server) watchFailure(ctx context.Context) error {
@@ -209,20 +222,19 @@ func (s *Server) outstandingLimit() int {
 	return max(limit/(voters-1), 1)
 }
 
-// newOrder makes what puts writes in order: the ensemble, or this server
-// alone. The second result runs it.
-func (s *Server) newOrder(r *storage.Recovered) (quorum.Order, func(context.Context) error, error) {
+// newOrder makes what puts writes in order.
+func (s *Server) newOrder(r *storage.Recovered) error {
 	log := &diskLog{store: s.store, pipeline: s.pipeline, maxSize: max(s.cfg.TxnLogSizeLimitInKb, 0) << 10}
 	if !s.cfg.Distributed() {
-		solo := quorum.NewSolo(zab.Zxid(r.LastZxid), log, s.pipeline, s.log)
-		return solo, solo.Run, nil
+		s.order = quorum.NewSolo(zab.Zxid(r.LastZxid), log, s.pipeline, s.log)
+		return nil
 	}
 	peer, err := quorum.NewPeer(s.quorumConfig(r), log, s.pipeline)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	s.peer = peer
-	return peer, peer.Run, nil
+	s.order, s.peer = peer, peer
+	return nil
 }
 
 func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {

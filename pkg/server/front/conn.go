@@ -17,8 +17,8 @@ import (
 )
 
 // Limits of what is queued to a client that does not read, in bytes: above
-// the first its requests wait, above the second it is disconnected (events
-// and large replies can get there).
+// the first its requests wait; whoever has more than the second when another
+// frame comes (events and large replies can get there) is disconnected.
 const (
 	softQueue = 1 << 20
 	hardQueue = 256 << 20
@@ -26,11 +26,14 @@ const (
 
 const (
 	readBuffer   = 4 << 10
+	keepBuffer   = 16 << 10  // a larger buffer is not kept between writes
+	writePiece   = 256 << 10 // what has to be taken by the client in writeTimeout
 	writeTimeout = 60 * time.Second
+	wordLinger   = time.Second // how long what a client sends behind a word is waited for
 )
 
-// A conn is one client's TCP connection. One goroutine reads from it and one
-// writes to it.
+// A conn is one client's TCP connection. One goroutine reads from it, and
+// writes the replies that it caused; another writes while there is more.
 type conn struct {
 	s  *Server
 	nc net.Conn
@@ -38,8 +41,11 @@ type conn struct {
 	pc *pipeline.Conn
 
 	mu      sync.Mutex
-	changed sync.Cond // something to write, or written, or closing
+	changed sync.Cond // something was written, or closing, or failed
 	buf     []byte    // frames to be written
+	spare   []byte    // for the next ones
+	held    bool      // the reader will flush
+	writing bool      // somebody flushes
 	closing bool      // write what is queued, then close
 	failed  bool      // nothing can be written any more
 }
@@ -61,21 +67,28 @@ func (c *conn) run(ctx context.Context) {
 		return
 	}
 	if answer, ok := c.s.cfg.Word(string(head[:])); ok {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		_, _ = c.nc.Write(answer)
+		c.answerWord(r, answer)
 		return
 	}
 	c.pc = c.s.p.NewConn(c, c.nc.RemoteAddr().String(), c.ip.String())
-	defer c.pc.Close()
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.writeLoop()
-	}()
 	err := c.serve(ctx, r, head)
 	c.pc.Close()
-	<-written
+	c.drained()
 	c.logEnd(err)
+}
+
+// answerWord writes an answer and reads what the client may send behind its
+// word, such as a newline: closed with unread bytes TCP would take the answer
+// away from it.
+func (c *conn) answerWord(r io.Reader, answer []byte) {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := c.nc.Write(answer); err != nil {
+		return
+	}
+	if tcp, ok := c.nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+		c.setDeadline(wordLinger)
+		_, _ = io.Copy(io.Discard, io.LimitReader(r, readBuffer))
+	}
 }
 
 // logEnd tells why a connection ended, when a client's fault or a limit did it.
@@ -100,14 +113,19 @@ func (c *conn) setDeadline(d time.Duration) {
 
 // serve reads the handshake and then request after request.
 func (c *conn) serve(ctx context.Context, r *bufio.Reader, head [4]byte) error {
-	frame, err := c.readBody(r, head)
+	frame, err := c.readBody(r, head, nil)
 	if err != nil {
 		return err
 	}
 	if err := c.pc.Connect(ctx, frame); err != nil {
 		return err
 	}
+	c.release()
+	var buf []byte
 	for {
+		if !wholeFrame(r) {
+			c.release()
+		}
 		if err := c.pause(); err != nil {
 			return err
 		}
@@ -115,25 +133,41 @@ func (c *conn) serve(ctx context.Context, r *bufio.Reader, head [4]byte) error {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return err
 		}
-		frame, err := c.readBody(r, head)
-		if err != nil {
+		if buf, err = c.readBody(r, head, buf); err != nil {
 			return err
 		}
-		if err := c.pc.Request(frame); err != nil {
+		c.hold()
+		if err := c.pc.Request(buf); err != nil {
 			return err
+		}
+		if cap(buf) > readBuffer {
+			buf = nil
 		}
 	}
 }
 
-func (c *conn) readBody(r *bufio.Reader, head [4]byte) ([]byte, error) {
+// wholeFrame tells whether the next request can be read without waiting; then
+// its reply may leave together with those before.
+func wholeFrame(r *bufio.Reader) bool {
+	if r.Buffered() < 4 {
+		return false
+	}
+	head, err := r.Peek(4)
+	return err == nil && uint64(r.Buffered()-4) >= uint64(binary.BigEndian.Uint32(head))
+}
+
+// readBody reads the rest of a frame, into buf if there is room.
+func (c *conn) readBody(r *bufio.Reader, head [4]byte, buf []byte) ([]byte, error) {
 	n := int32(binary.BigEndian.Uint32(head[:]))
 	if n < 0 || int(n) > c.s.cfg.MaxFrame {
 		return nil, fmt.Errorf("%w: a frame of %d bytes, at most %d are allowed (jute.maxbuffer)", jute.ErrMalformed, n, c.s.cfg.MaxFrame)
 	}
 	if int(n) <= readBuffer {
-		frame := make([]byte, n)
-		_, err := io.ReadFull(r, frame)
-		return frame, err
+		if cap(buf) < int(n) {
+			buf = make([]byte, max(int(n), 256))
+		}
+		_, err := io.ReadFull(r, buf[:n])
+		return buf[:n], err
 	}
 	// Memory for a large frame is taken as its bytes arrive.
 	frame, err := io.ReadAll(io.LimitReader(r, int64(n)))
@@ -147,11 +181,14 @@ func (c *conn) readBody(r *bufio.Reader, head [4]byte) ([]byte, error) {
 // under way, or the client does not read its answers.
 func (c *conn) pause() error {
 	if limit := c.s.cfg.OutstandingLimit; limit > 0 && c.s.p.Stats().Outstanding() > int64(limit) {
+		c.release()
 		c.pc.WaitAnswered()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.buf) > softQueue && !c.closing && !c.failed {
+		c.held = false
+		c.kick()
 		c.changed.Wait()
 	}
 	if c.failed || c.closing {
@@ -168,23 +205,100 @@ func (c *conn) Frame(f func([]byte) []byte) {
 		return
 	}
 	at := len(c.buf)
-	c.buf = f(append(c.buf, 0, 0, 0, 0))
-	binary.BigEndian.PutUint32(c.buf[at:], uint32(len(c.buf)-at-4))
-	if len(c.buf) > hardQueue {
+	if at > hardQueue {
 		c.fail()
 		return
 	}
-	if at == 0 {
-		c.changed.Broadcast()
-	}
+	c.buf = f(append(c.buf, 0, 0, 0, 0))
+	binary.BigEndian.PutUint32(c.buf[at:], uint32(len(c.buf)-at-4))
+	c.kick()
 }
 
 // Close implements [pipeline.Output].
 func (c *conn) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing = true
+	c.closing, c.held = true, false
+	c.kick()
 	c.changed.Broadcast()
+}
+
+// kick starts a writer if one is needed; c.mu is held.
+func (c *conn) kick() {
+	if c.writing || c.held || c.failed || len(c.buf) == 0 && !c.closing {
+		return
+	}
+	c.writing = true
+	go func() {
+		for c.write() {
+		}
+	}()
+}
+
+// hold leaves it to the reader to write, until it calls release.
+func (c *conn) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = true
+}
+
+// release writes what is queued, unless somebody does already. What is queued
+// meanwhile is left to a writer, so that the reader can read again.
+func (c *conn) release() {
+	c.mu.Lock()
+	c.held = false
+	if c.writing || c.failed || len(c.buf) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.mu.Unlock()
+	if c.write() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.writing = false
+		c.kick()
+	}
+}
+
+// write writes all that is queued. It is called with writing set, clears it
+// when nothing is left and says whether something is.
+func (c *conn) write() (more bool) {
+	c.mu.Lock()
+	out := c.buf
+	c.buf, c.spare = c.spare, nil
+	c.mu.Unlock()
+	err := c.send(out)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cap(out) <= keepBuffer {
+		c.spare = out[:0]
+	}
+	if err != nil {
+		c.fail()
+	}
+	c.changed.Broadcast()
+	if len(c.buf) > 0 && !c.failed {
+		return true
+	}
+	c.writing = false
+	if c.closing || c.failed {
+		_ = c.nc.Close() // wakes the reader
+	}
+	return false
+}
+
+// send writes b, each piece in the time for one.
+func (c *conn) send(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), writePiece)
+		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := c.nc.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // fail gives the connection up; c.mu is held.
@@ -195,32 +309,12 @@ func (c *conn) fail() {
 	c.changed.Broadcast()
 }
 
-// writeLoop writes what is queued, all there is at once.
-func (c *conn) writeLoop() {
-	var spare []byte
-	for {
-		c.mu.Lock()
-		for len(c.buf) == 0 && !c.closing && !c.failed {
-			c.changed.Wait()
-		}
-		if c.failed || len(c.buf) == 0 {
-			c.mu.Unlock()
-			_ = c.nc.Close() // wakes the reader
-			return
-		}
-		out := c.buf
-		c.buf = spare[:0]
-		c.mu.Unlock()
-		_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		_, err := c.nc.Write(out)
-		if spare = out; cap(spare) > softQueue {
-			spare = nil // one large reply does not keep its memory
-		}
-		c.mu.Lock()
-		if err != nil {
-			c.fail()
-		}
-		c.changed.Broadcast()
-		c.mu.Unlock()
+// drained returns when what was queued before Close has been written, or
+// cannot be.
+func (c *conn) drained() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.writing {
+		c.changed.Wait()
 	}
 }

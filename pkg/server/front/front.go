@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
+	"github.com/zkctl/zkctl/pkg/server/portuse"
 )
 
 // Config is how a client port behaves.
@@ -71,7 +72,7 @@ func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, err
 		err = setBacklog(ln, cfg.Backlog)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("client port: %w", err)
+		return nil, fmt.Errorf("client port %s: %w", cfg.Addr, portuse.Explain(err, cfg.Addr))
 	}
 	return &Server{cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int)}, nil
 }

@@ -25,6 +25,7 @@ const applyBatch = 200
 
 func (p *Pipeline) applyLoop() {
 	var items []applyItem
+	broken := false
 	for {
 		var ok bool
 		if items, ok = p.applying.take(items); !ok {
@@ -40,10 +41,14 @@ func (p *Pipeline) applyLoop() {
 		}
 		for _, it := range items {
 			for _, pr := range it.proposals {
+				if broken {
+					break // nothing may follow what could not be applied
+				}
 				t, err := txn.Decode(pr.Data)
 				if err != nil {
+					broken = true
 					p.fail(fmt.Errorf("committed proposal %v cannot be read: %w", pr.Zxid, err))
-					continue
+					break
 				}
 				batch, bytes = append(batch, t), bytes+len(pr.Data)
 				if len(batch) == applyBatch {
@@ -69,9 +74,7 @@ func (p *Pipeline) applyTxns(ts []*txn.Txn, bytes int) {
 		p.checkDigest(t)
 		p.sessionApplied(t)
 		p.fire(&res)
-		if c := p.conns.get(t.ClientID); c != nil {
-			c.applied(t, &res)
-		}
+		p.conns.applied(t, &res)
 	}
 	p.countForSnapshot(len(ts), bytes)
 }
@@ -92,15 +95,15 @@ func (p *Pipeline) checkDigest(t *txn.Txn) {
 // sessionApplied keeps the leader's session timers in step with the session
 // table.
 func (p *Pipeline) sessionApplied(t *txn.Txn) {
-	sessions := p.tracker.Load()
-	if sessions == nil {
+	cur := p.term.Load()
+	if cur == nil || !cur.leading() {
 		return
 	}
 	switch b := t.Body.(type) {
 	case *txn.CreateSession:
-		sessions.Add(t.ClientID, b.Timeout, p.monotonic())
+		cur.sessions.Add(t.ClientID, b.Timeout, p.monotonic())
 	case *txn.CloseSession:
-		sessions.Remove(t.ClientID)
+		cur.sessions.Remove(t.ClientID)
 	}
 }
 

@@ -63,9 +63,9 @@ func (c *changes) get(path string) (*change, error) {
 	if !ok {
 		return nil, proto.ErrNoNode
 	}
-	ch := &change{path: path, stored: n.Persisted(), data: n.Data(), acl: n.ACL(), children: int32(n.NumChildren())}
-	ch.digest = ch.nodeDigest()
-	return ch, nil
+	return &change{
+		path: path, stored: n.Persisted(), data: n.Data(), acl: n.ACL(), children: int32(n.NumChildren()), digest: n.Digest(),
+	}, nil
 }
 
 // put records a change made by the proposal zxid.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,11 +36,12 @@ type Conn struct {
 	session        atomic.Int64
 
 	mu     sync.Mutex
-	auth   []proto.ID // replaced, never changed in place
-	queue  []waiting  // requests in order, from the first that waits
-	shake  *handshake // while the handshake waits for the ensemble
-	closed bool
-	empty  sync.Cond // the queue is empty, or the connection closed
+	auth   []proto.ID  // replaced, never changed in place
+	queue  []waiting   // requests in order, from the first that waits
+	shake  *handshake  // while the handshake waits for the ensemble
+	term   *term       // in which the client connected; set once
+	closed atomic.Bool // set under mu
+	empty  sync.Cond   // the queue is empty, or the connection closed
 
 	stat connStat
 }
@@ -47,20 +49,22 @@ type Conn struct {
 // A waiting request holds up those behind it, or is behind one that does.
 type waiting struct {
 	proto.RequestHeader
-	body  []byte
-	since time.Time
+	body    []byte
+	since   time.Time
+	outcome *outcome // nil for a read, and until it is known
 }
 
 // A handshake waits for the session to be made or revalidated.
 type handshake struct {
 	req   proto.ConnectRequest
 	reply proto.ConnectResponse
-	done  chan bool // true: connected
+	done  chan error // nil: connected; has room for one
 }
 
 // Reasons why a connection ends without a reply.
 var (
 	errNotServing  = errors.New("the server is not serving")
+	errLate        = errors.New("the ensemble did not make or confirm the session in its timeout")
 	errClientAhead = errors.New("the client has seen newer transactions than this server has")
 )
 
@@ -91,18 +95,25 @@ func (c *Conn) Waiting() int {
 }
 
 // Close ends the connection; the session lives on. It may be called often.
+// Writes that the leader has been given stay in the queue, without their
+// bodies, so that their transactions are not taken for those of the session's
+// next connection.
 func (c *Conn) Close() {
 	c.mu.Lock()
-	if c.closed {
+	if c.closed.Swap(true) {
 		c.mu.Unlock()
 		return
 	}
-	c.closed = true
 	c.p.stats.outstanding.Add(-int64(len(c.queue)))
-	c.queue = nil
+	c.queue = slices.DeleteFunc(c.queue, func(w waiting) bool {
+		return w.outcome != nil || kindOf(w.Op) != writeOp || w.Op == proto.OpSync
+	})
+	for i := range c.queue {
+		c.queue[i].body = nil
+	}
 	c.empty.Broadcast()
 	if c.shake != nil {
-		c.shake.done <- false
+		c.shake.done <- errStopped
 		c.shake = nil
 	}
 	c.mu.Unlock()
@@ -111,12 +122,21 @@ func (c *Conn) Close() {
 	c.out.Close()
 }
 
+// unanswered tells whether the leader still owes transactions to this
+// connection in its term.
+func (c *Conn) unanswered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.term != nil && c.term.do(func() {}) == nil &&
+		slices.ContainsFunc(c.queue, func(w waiting) bool { return kindOf(w.Op) == writeOp && w.Op != proto.OpSync })
+}
+
 // WaitAnswered returns when every request has been answered, or the
 // connection is closed.
 func (c *Conn) WaitAnswered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) > 0 && !c.closed {
+	for len(c.queue) > 0 && !c.closed.Load() {
 		c.empty.Wait()
 	}
 }
@@ -128,7 +148,8 @@ func (c *Conn) ids() []proto.ID {
 }
 
 // Request handles one frame of a connected client. It is called from one
-// goroutine. The frame is kept. An error ends the connection.
+// goroutine, the one that called Connect. The frame may be used again when it
+// returns. An error ends the connection.
 func (c *Conn) Request(frame []byte) error {
 	d := jute.NewDecoder(frame)
 	w := waiting{since: time.Now()}
@@ -139,8 +160,12 @@ func (c *Conn) Request(frame []byte) error {
 	w.body = d.Rest()
 	c.p.stats.Received.Add(1)
 	c.stat.received(w.Op, w.Xid)
-	if w.Op == proto.OpAuth {
+	switch w.Op {
+	case proto.OpAuth:
 		return c.authenticate(&w)
+	case proto.OpSasl: // without a configuration for SASL: an empty token (ZooKeeperServer.processSasl)
+		c.reply(&w, proto.OK, 0, func(b []byte) []byte { return jute.AppendBuffer(b, nil) })
+		return nil
 	}
 	if !c.p.touch(c.session.Load(), int32(c.sessionTimeout.Load())) {
 		return nil // the session is closing: its end is on the way
@@ -168,6 +193,8 @@ func kindOf(op proto.Op) opKind {
 	case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer, proto.OpCreateTTL, proto.OpDelete,
 		proto.OpDeleteContainer, proto.OpSetData, proto.OpSetACL, proto.OpMulti, proto.OpSync, proto.OpCloseSession:
 		return writeOp
+	case proto.OpReconfig: // refused in its turn
+		return readOp
 	case proto.OpExists, proto.OpGetData, proto.OpGetACL, proto.OpGetChildren, proto.OpGetChildren2, proto.OpPing,
 		proto.OpMultiRead, proto.OpSetWatches, proto.OpSetWatches2, proto.OpGetEphemerals,
 		proto.OpGetAllChildrenNumber, proto.OpAddWatch, proto.OpCheckWatches, proto.OpRemoveWatches, proto.OpWhoAmI:
@@ -180,11 +207,12 @@ func kindOf(op proto.Op) opKind {
 // otherwise.
 func (c *Conn) read(w *waiting) error {
 	c.mu.Lock()
-	if c.closed {
+	if c.closed.Load() {
 		c.mu.Unlock()
 		return errStopped
 	}
 	if len(c.queue) > 0 {
+		w.body = bytes.Clone(w.body)
 		c.push(w)
 		c.mu.Unlock()
 		return nil
@@ -204,93 +232,134 @@ func (c *Conn) push(w *waiting) {
 
 // write queues the request and hands it to the leader.
 func (c *Conn) write(w *waiting) error {
+	w.body = bytes.Clone(w.body)
 	c.mu.Lock()
-	if c.closed {
+	if c.closed.Load() {
 		c.mu.Unlock()
 		return errStopped
 	}
 	c.push(w)
 	auth := c.auth
 	c.mu.Unlock()
-	return c.p.submit(c, quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: auth})
+	return c.submit(quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: auth})
 }
 
-// submit hands a write or sync of a client to the leader, which may be this
-// server.
-func (p *Pipeline) submit(c *Conn, r quorum.Request) error {
-	cur := p.term.Load()
-	switch {
-	case cur == nil:
-		return errNotServing
-	case cur.leading():
-		p.writes.put(prepItem{write: write{Request: r, from: p.cfg.Self}, conn: c})
-	case r.Op == proto.OpSync:
-		p.syncs.push(pendingSync{conn: c, xid: r.Cxid}, func() { p.order.Forward(r) })
-	default:
-		p.order.Forward(r)
-	}
-	return nil
+// submit hands a write or sync to the leader of the term in which the client
+// connected; it may be this server.
+func (c *Conn) submit(r quorum.Request) error {
+	p, cur := c.p, c.term
+	return cur.do(func() {
+		switch {
+		case cur.leading():
+			p.writes.put(prepItem{write: write{Request: r, from: p.cfg.Self}, conn: c})
+		case r.Op == proto.OpSync:
+			cur.syncs.push(pendingSync{conn: c, xid: r.Cxid}, func() { p.order.Forward(r) })
+		default:
+			p.order.Forward(r)
+		}
+	})
 }
 
 // touch tells the leader that a session is alive; false when it is known not
 // to be.
 func (p *Pipeline) touch(session int64, timeout int32) bool {
-	if t := p.tracker.Load(); t != nil {
-		return t.Touch(session, timeout, p.monotonic())
+	if cur := p.term.Load(); cur != nil && cur.leading() {
+		return cur.sessions.Touch(session, timeout, p.monotonic())
 	}
 	p.touched.Touch(session, timeout)
 	return true
 }
 
-// applied completes the client's own transaction t, if it is what this
-// connection waits for. It runs in the apply goroutine under the write lock.
-func (c *Conn) applied(t *txn.Txn, res *treeResult) {
+// applied takes the client's own transaction t. It reports whether the
+// connection, which may be closed by now, had asked for it. It runs in the
+// apply goroutine under the write lock.
+func (c *Conn) applied(t *txn.Txn, res *treeResult) bool {
 	if t.Type == proto.OpCreateSession {
 		c.sessionMade()
-		return
+		return true
 	}
-	if w, ok := c.popIf(func(w *waiting) bool { return w.Xid == t.Cxid && w.Op != proto.OpSync }); ok {
-		c.replyWrite(&w, t, res)
-		if res.Code == proto.ErrSessionMoved {
-			c.Close()
-			return
-		}
-		c.answerQueued()
-	}
-	if t.Type == proto.OpCloseSession {
-		c.Close()
-	}
+	return c.finish(outcome{xid: t.Cxid, t: t, res: res})
 }
 
 // synced answers the sync xid. It runs as applied does.
-func (c *Conn) synced(xid int32) {
-	w, ok := c.popIf(func(w *waiting) bool { return w.Xid == xid && w.Op == proto.OpSync })
-	if !ok {
-		return
-	}
-	d := jute.NewDecoder(w.body)
-	path := d.String()
-	if d.Err() != nil {
-		c.reply(&w, proto.ErrMarshalling, c.p.tree.LastZxid(), nil)
-	} else {
-		c.reply(&w, proto.OK, c.p.tree.LastZxid(), func(b []byte) []byte { return jute.AppendString(b, path) })
-	}
-	c.answerQueued()
+func (c *Conn) synced(xid int32) { c.finish(outcome{xid: xid, sync: true}) }
+
+// An outcome is what became of the write or sync xid; t and res are nil for a
+// sync.
+type outcome struct {
+	xid  int32
+	sync bool
+	t    *txn.Txn
+	res  *treeResult
 }
 
-// popIf takes the first request from the queue if it is the one meant.
-func (c *Conn) popIf(meant func(*waiting) bool) (waiting, bool) {
+// finish notes the outcome of the oldest request that it fits, and answers
+// what no longer waits. Transactions may pass a sync that is ahead of them:
+// their replies wait for it.
+func (c *Conn) finish(o outcome) bool {
+	c.mu.Lock()
+	i := c.find(&o)
+	if i < 0 {
+		c.mu.Unlock()
+		return false
+	}
+	if c.closed.Load() {
+		c.queue = slices.Delete(c.queue, i, i+1)
+		c.mu.Unlock()
+		return true
+	}
+	c.queue[i].outcome = &o
+	c.mu.Unlock()
+	if i == 0 {
+		c.advance()
+	}
+	return true
+}
+
+// find returns the index of the request that o is of, or -1; c.mu is held.
+func (c *Conn) find(o *outcome) int {
+	for i := range c.queue {
+		if c.queue[i].wants(o) {
+			return i
+		}
+	}
+	return -1
+}
+
+// wants tells whether o is of this request.
+func (w *waiting) wants(o *outcome) bool {
+	return w.Xid == o.xid && w.outcome == nil && kindOf(w.Op) == writeOp && (w.Op == proto.OpSync) == o.sync
+}
+
+// advance answers the requests at the head of the queue, up to one whose
+// outcome is not known.
+func (c *Conn) advance() {
+	for {
+		w, ok := c.next()
+		switch {
+		case !ok:
+			return
+		case w.outcome == nil:
+			c.answer(&w)
+		case w.outcome.sync:
+			c.replySync(&w)
+		default:
+			c.replyWrite(&w, w.outcome.t, w.outcome.res)
+		}
+	}
+}
+
+// next takes the first request if it can be answered.
+func (c *Conn) next() (waiting, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 || !meant(&c.queue[0]) {
+	if c.closed.Load() || len(c.queue) == 0 {
 		return waiting{}, false
 	}
-	return c.pop(), true
-}
-
-// pop takes the first request; c.mu is held and the queue not empty.
-func (c *Conn) pop() waiting {
 	w := c.queue[0]
+	if w.outcome == nil && kindOf(w.Op) != readOp {
+		return waiting{}, false
+	}
 	c.queue[0] = waiting{}
 	c.queue = c.queue[1:]
 	if len(c.queue) == 0 {
@@ -298,18 +367,7 @@ func (c *Conn) pop() waiting {
 		c.empty.Broadcast()
 	}
 	c.p.stats.outstanding.Add(-1)
-	return w
-}
-
-// answerQueued answers the reads up to the next write.
-func (c *Conn) answerQueued() {
-	for {
-		w, ok := c.popIf(func(w *waiting) bool { return kindOf(w.Op) == readOp })
-		if !ok {
-			return
-		}
-		c.answer(&w)
-	}
+	return w, true
 }
 
 // reply queues the answer to w. The body is left out when code is an error.

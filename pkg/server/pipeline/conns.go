@@ -1,17 +1,26 @@
 package pipeline
 
-import "sync"
+import (
+	"slices"
+	"sync"
 
-// connTable finds the connection of a session on this server.
+	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/txn"
+)
+
+// connTable finds the connections of a session on this server: the one that
+// serves it, and earlier ones whose writes are still under way.
 type connTable struct {
-	mu   sync.Mutex
-	all  map[*Conn]struct{}
-	byID map[int64]*Conn
+	mu     sync.Mutex
+	all    map[*Conn]struct{}
+	byID   map[int64]*Conn
+	before map[int64][]*Conn // oldest first
 }
 
 func (t *connTable) init() {
 	t.all = make(map[*Conn]struct{})
 	t.byID = make(map[int64]*Conn)
+	t.before = make(map[int64][]*Conn)
 }
 
 func (t *connTable) get(session int64) *Conn {
@@ -31,8 +40,19 @@ func (t *connTable) attach(session int64, c *Conn) *Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	was := t.byID[session]
+	if was != nil && was != c {
+		t.keep(session, was)
+	}
 	t.byID[session] = c
 	return was
+}
+
+// keep remembers a connection that is replaced or gone while its writes are
+// under way.
+func (t *connTable) keep(session int64, c *Conn) {
+	if c.unanswered() {
+		t.before[session] = append(t.before[session], c)
+	}
 }
 
 func (t *connTable) remove(c *Conn, session int64) {
@@ -41,6 +61,52 @@ func (t *connTable) remove(c *Conn, session int64) {
 	delete(t.all, c)
 	if t.byID[session] == c {
 		delete(t.byID, session)
+		t.keep(session, c)
+	}
+}
+
+// forget drops what was kept of earlier connections, whose term has ended.
+func (t *connTable) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.before)
+}
+
+// applied hands a transaction to the connection that asked for it: a session's
+// requests come to the leader, and their transactions back, in the order of
+// its connections.
+func (t *connTable) applied(x *txn.Txn, res *treeResult) {
+	t.mu.Lock()
+	before, c := t.before[x.ClientID], t.byID[x.ClientID]
+	t.mu.Unlock()
+	taken := false
+	for _, earlier := range before {
+		if taken = earlier.applied(x, res); taken {
+			t.prune(x.ClientID, earlier)
+			break
+		}
+	}
+	if c == nil {
+		return
+	}
+	if !taken {
+		c.applied(x, res)
+	}
+	if x.Type == proto.OpCloseSession {
+		c.Close()
+	}
+}
+
+// prune forgets an earlier connection when nothing is owed to it any more.
+func (t *connTable) prune(session int64, c *Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.unanswered() {
+		return
+	}
+	left := slices.DeleteFunc(slices.Clone(t.before[session]), func(o *Conn) bool { return o == c })
+	if t.before[session] = left; len(left) == 0 {
+		delete(t.before, session)
 	}
 }
 
@@ -96,10 +162,4 @@ func (f *fifo) pop() (pendingSync, bool) {
 	s := f.items[0]
 	f.items = f.items[1:]
 	return s, true
-}
-
-func (f *fifo) clear() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.items = nil
 }

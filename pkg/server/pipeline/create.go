@@ -37,10 +37,11 @@ func parseMode(flags int32) (createMode, error) {
 }
 
 // checkTTL says whether the time to live fits the mode. TTL znodes need
-// extendedTypesEnabled (EphemeralType.java).
+// extendedTypesEnabled; createTTL for another mode is fine with a negative one
+// (EphemeralType.java, validateTTL).
 func (p *preparer) checkTTL(m createMode, op proto.Op, ttl int64) error {
 	if !m.ttl {
-		if op == proto.OpCreateTTL && ttl != 0 {
+		if op == proto.OpCreateTTL && ttl >= 0 {
 			return fmt.Errorf("%w: a TTL for a znode that takes none", proto.ErrBadArguments)
 		}
 		return nil
@@ -102,10 +103,12 @@ func (p *preparer) checkNewPath(path string, up *change) error {
 
 // add records the new znode and makes its transaction.
 func (p *preparer) add(up *change, path string, acl []proto.ACL, r *proto.CreateRequest, m createMode, t *txn.Txn, session int64) txn.Body {
-	up = p.changes.edit(t.Zxid, up, func(c *change) {
+	cversion := nextVersion(up.stored.Cversion)
+	p.changes.edit(t.Zxid, up, func(c *change) {
 		c.children++
-		c.stored.Cversion = nextVersion(c.stored.Cversion)
-		c.stored.Pzxid = max(c.stored.Pzxid, t.Zxid)
+		if cversion > c.stored.Cversion { // else it has wrapped, and the tree keeps the greatest
+			c.stored.Cversion, c.stored.Pzxid = cversion, t.Zxid
+		}
 	})
 	var owner int64
 	switch {
@@ -127,5 +130,5 @@ func (p *preparer) add(up *change, path string, acl []proto.ACL, r *proto.Create
 	case t.Type == proto.OpCreateContainer || t.Type == proto.OpCreateTTL:
 		t.Type = proto.OpCreate2
 	}
-	return &txn.Create{Path: path, Data: r.Data, ACL: acl, Ephemeral: m.ephemeral, ParentCVersion: up.stored.Cversion, TTL: r.TTL}
+	return &txn.Create{Path: path, Data: r.Data, ACL: acl, Ephemeral: m.ephemeral, ParentCVersion: cversion, TTL: r.TTL}
 }

@@ -34,18 +34,19 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 	if last := c.p.LastZxid(); req.LastZxidSeen > last {
 		return fmt.Errorf("%w: 0x%x, here 0x%x", errClientAhead, req.LastZxidSeen, last)
 	}
-	h := &handshake{req: req, done: make(chan bool, 1)}
+	h := &handshake{req: req, done: make(chan error, 1)}
 	h.reply = proto.ConnectResponse{Timeout: c.p.negotiate(req.Timeout), SessionID: req.SessionID, HasReadOnly: req.HasReadOnly}
 	c.p.stats.Received.Add(1)
 	if err := c.openSession(cur, h); err != nil {
 		return err
 	}
+	late := time.NewTimer(time.Duration(h.reply.Timeout) * time.Millisecond)
+	defer late.Stop()
 	select {
-	case ok := <-h.done:
-		if !ok {
-			return errNotServing
-		}
-		return nil
+	case err := <-h.done:
+		return err
+	case <-late.C:
+		return errLate
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-cur.stop:
@@ -59,10 +60,10 @@ func (p *Pipeline) negotiate(ms int32) int32 {
 	return int32(min(max(int64(ms), low), high, math.MaxInt32))
 }
 
-// openSession starts what ends in finish or refuse.
+// openSession starts what ends in accept or refuse.
 func (c *Conn) openSession(cur *term, h *handshake) error {
 	if h.req.SessionID == 0 {
-		return c.newSession(h)
+		return c.newSession(cur, h)
 	}
 	id := h.req.SessionID
 	if was := c.p.conns.get(id); was != nil {
@@ -71,39 +72,41 @@ func (c *Conn) openSession(cur *term, h *handshake) error {
 	if !session.ValidPassword(id, h.req.Password) {
 		return c.refuse(h, "wrong password")
 	}
-	if !c.begin(id, h) {
+	if !c.begin(cur, id, h) {
 		return errStopped
 	}
 	if cur.leading() {
-		c.revalidated(c.p.Revalidate(c.p.cfg.Self, id, h.reply.Timeout))
+		c.revalidated(c.p.revalidate(cur, c.p.cfg.Self, id, h.reply.Timeout))
 		return nil
 	}
-	c.p.order.Revalidate(id, h.reply.Timeout)
-	return nil
+	return cur.do(func() { c.p.order.Revalidate(id, h.reply.Timeout) })
 }
 
-func (c *Conn) newSession(h *handshake) error {
+func (c *Conn) newSession(cur *term, h *handshake) error {
 	id := c.p.ids.Next()
 	h.reply.SessionID = id
-	if !c.begin(id, h) {
+	if !c.begin(cur, id, h) {
 		return errStopped
 	}
-	return c.p.submit(c, quorum.Request{Session: id, Op: proto.OpCreateSession, Body: jute.AppendInt(nil, h.reply.Timeout)})
+	return c.submit(quorum.Request{Session: id, Op: proto.OpCreateSession, Body: jute.AppendInt(nil, h.reply.Timeout)})
 }
 
 // begin ties the connection to its session.
-func (c *Conn) begin(id int64, h *handshake) bool {
+func (c *Conn) begin(cur *term, id int64, h *handshake) bool {
 	c.mu.Lock()
-	if c.closed {
+	if c.closed.Load() {
 		c.mu.Unlock()
 		return false
 	}
-	c.shake = h
+	c.shake, c.term = h, cur
 	c.session.Store(id)
 	c.mu.Unlock()
 	if was := c.p.conns.attach(id, c); was != nil && was != c {
 		was.Close()
-		c.p.conns.attach(id, c)
+	}
+	if c.closed.Load() { // perhaps before it was attached
+		c.p.conns.remove(c, id)
+		return false
 	}
 	return true
 }
@@ -120,7 +123,7 @@ func (c *Conn) endShake() *handshake {
 // sessionMade is called when the createSession transaction has been applied.
 func (c *Conn) sessionMade() {
 	if h := c.endShake(); h != nil {
-		c.finish(h)
+		c.accept(h)
 	}
 }
 
@@ -130,19 +133,18 @@ func (c *Conn) revalidated(valid bool) {
 	switch {
 	case h == nil:
 	case valid:
-		c.finish(h)
+		c.accept(h)
 	default:
-		_ = c.refuse(h, "session expired") // the reason is for the log; the client is told by the reply
-		h.done <- false
+		h.done <- c.refuse(h, "it has expired")
 	}
 }
 
-func (c *Conn) finish(h *handshake) {
+func (c *Conn) accept(h *handshake) {
 	pw := session.Password(h.reply.SessionID)
 	h.reply.Password = pw[:]
 	c.sessionTimeout.Store(int64(h.reply.Timeout))
 	c.answerConnect(h)
-	h.done <- true
+	h.done <- nil
 }
 
 // refuse tells the client that its session is gone.

@@ -71,8 +71,8 @@ func (p *Pipeline) ResetConnectionStats() {
 // not know. At is turned into the wall clock's time.
 func (p *Pipeline) ExpiryBuckets() (buckets []session.Bucket, at func(session.Bucket) time.Time) {
 	at = func(b session.Bucket) time.Time { return p.start.Add(time.Duration(b.At) * time.Millisecond) }
-	if t := p.tracker.Load(); t != nil {
-		buckets = t.Buckets()
+	if cur := p.term.Load(); cur != nil && cur.leading() {
+		buckets = cur.sessions.Buckets()
 	}
 	return buckets, at
 }

@@ -24,9 +24,9 @@ type leading struct {
 	prep  *preparer
 }
 
-func (p *Pipeline) newPreparer(t *term, sessions *tracker) *leading {
+func (p *Pipeline) newPreparer(t *term) *leading {
 	prep := &preparer{
-		auth: &p.cfg.Auth, sessions: sessions, kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
+		auth: &p.cfg.Auth, sessions: t.sessions, kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
 		now: func() int64 { return time.Now().UnixMilli() }, monotonic: p.monotonic, next: int64(t.Next),
 	}
 	prep.changes.byPath = make(map[string]*change)
@@ -111,19 +111,23 @@ func (p *Pipeline) Request(from zab.Sid, r quorum.Request) {
 
 // Revalidate implements [quorum.Machine].
 func (p *Pipeline) Revalidate(from zab.Sid, id int64, timeout int32) bool {
-	t := p.tracker.Load()
-	return t != nil && t.Touch(id, timeout, p.monotonic()) && t.SetOwner(id, from) == nil
+	cur := p.term.Load()
+	return cur != nil && cur.leading() && p.revalidate(cur, from, id, timeout)
+}
+
+func (p *Pipeline) revalidate(cur *term, from zab.Sid, id int64, timeout int32) bool {
+	return cur.sessions.Touch(id, timeout, p.monotonic()) && cur.sessions.SetOwner(id, from) == nil
 }
 
 // Touch implements [quorum.Machine].
 func (p *Pipeline) Touch(_ zab.Sid, sessions []quorum.Touch) {
-	t := p.tracker.Load()
-	if t == nil {
+	cur := p.term.Load()
+	if cur == nil || !cur.leading() {
 		return
 	}
 	now := p.monotonic()
 	for _, s := range sessions {
-		t.Touch(s.Session, s.Timeout, now)
+		cur.sessions.Touch(s.Session, s.Timeout, now)
 	}
 }
 
@@ -139,7 +143,11 @@ func (p *Pipeline) Touched() []quorum.Touch {
 
 // Synced implements [quorum.Machine].
 func (p *Pipeline) Synced() {
-	if s, ok := p.syncs.pop(); ok {
+	cur := p.term.Load()
+	if cur == nil {
+		return
+	}
+	if s, ok := cur.syncs.pop(); ok {
 		p.completeSync(s)
 	}
 }
@@ -157,7 +165,7 @@ func (p *Pipeline) closeSession(id int64) {
 }
 
 // expireLoop closes the sessions that were silent for their timeout.
-func (p *Pipeline) expireLoop(cur *term, sessions *tracker) {
+func (p *Pipeline) expireLoop(cur *term) {
 	tick := time.NewTicker(max(p.cfg.TickTime/4, 10*time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -166,11 +174,13 @@ func (p *Pipeline) expireLoop(cur *term, sessions *tracker) {
 			return
 		case <-tick.C:
 		}
-		for _, id := range sessions.Expired(p.monotonic()) {
-			p.log.Info("session expired", "session", sessionText(id))
-			p.stats.SessionsExpired.Add(1)
-			p.closeSession(id)
-		}
+		_ = cur.do(func() { // an ended term expires nothing
+			for _, id := range cur.sessions.Expired(p.monotonic()) {
+				p.log.Info("session expired", "session", sessionText(id))
+				p.stats.SessionsExpired.Add(1)
+				p.closeSession(id)
+			}
+		})
 	}
 }
 
@@ -194,10 +204,12 @@ func (p *Pipeline) containerLoop(cur *term) {
 		if n := p.containersAtOnce(); n > 0 && len(paths) > n {
 			paths = paths[:n]
 		}
-		for _, path := range paths {
-			p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{
-				Op: proto.OpDeleteContainer, Body: jute.AppendString(nil, path)}}})
-		}
+		_ = cur.do(func() { // nor does it delete
+			for _, path := range paths {
+				p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{
+					Op: proto.OpDeleteContainer, Body: jute.AppendString(nil, path)}}})
+			}
+		})
 	}
 }
 

@@ -33,8 +33,10 @@ func validatePath(path string) error {
 	return nil
 }
 
+// forbiddenRune tells control characters, private ones, and all that Java
+// writes as surrogates: U+10000 and above.
 func forbiddenRune(r rune) bool {
-	return r <= 0x1f || r >= 0x7f && r <= 0x9f || r >= 0xd800 && r <= 0xf8ff || r >= 0xfff0 && r <= 0xffff
+	return r <= 0x1f || r >= 0x7f && r <= 0x9f || r >= 0xd800 && r <= 0xf8ff || r >= 0xfff0
 }
 
 // parentOf is the text before the last slash; "" stands for the root.

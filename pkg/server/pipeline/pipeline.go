@@ -28,7 +28,9 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -100,11 +102,10 @@ type Pipeline struct {
 
 	applying *inbox[applyItem]
 	writes   *inbox[prepItem]
-	syncs    fifo // clients' syncs on their way to the leader
 
 	term     atomic.Pointer[term] // the current term while serving, else nil
+	floor    atomic.Int64         // the zxid at which the current epoch begins
 	touched  session.Touches
-	tracker  atomic.Pointer[tracker] // the leader's, else nil
 	snapshot snapshotState
 	wg       sync.WaitGroup
 	failed   chan error // the first reason why the server cannot go on
@@ -113,13 +114,37 @@ type Pipeline struct {
 // A tracker knows through which server each session is served.
 type tracker = session.Tracker[zab.Sid]
 
-// A term is one time of serving clients.
+// A term is one time of serving clients. What belongs to it ends with it: a
+// request, a sync or an expiry that comes late does not reach the next.
 type term struct {
 	quorum.Term
-	stop chan struct{} // closed when it ends
+	sessions *tracker      // the leader's, else nil
+	syncs    fifo          // a learner's clients' syncs on their way to the leader
+	stop     chan struct{} // closed when it ends
+
+	mu    sync.RWMutex // held for reading while something is handed to the order
+	ended bool
 }
 
 func (t *term) leading() bool { return t.Role == zab.Leading }
+
+// do calls f unless the term has ended; it does not end meanwhile.
+func (t *term) do(f func()) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.ended {
+		return errNotServing
+	}
+	f()
+	return nil
+}
+
+func (t *term) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	close(t.stop)
+}
 
 // New returns a Pipeline over what was recovered from the store. Start must be
 // called before it is used.
@@ -192,12 +217,12 @@ func (p *Pipeline) Term(t quorum.Term) {
 func (p *Pipeline) beginTerm(t quorum.Term) {
 	cur := &term{Term: t, stop: make(chan struct{})}
 	p.touched.Drain(nil)
+	p.floor.Store(int64(zab.MakeZxid(t.Epoch, 0)))
 	if cur.leading() {
-		sessions := p.newTracker()
-		p.tracker.Store(sessions)
-		p.writes.put(prepItem{begin: p.newPreparer(cur, sessions)})
+		cur.sessions = p.newTracker()
+		p.writes.put(prepItem{begin: p.newPreparer(cur)})
 		p.closeOrphans()
-		p.wg.Go(func() { p.expireLoop(cur, sessions) })
+		p.wg.Go(func() { p.expireLoop(cur) })
 		p.wg.Go(func() { p.containerLoop(cur) })
 	}
 	p.term.Store(cur)
@@ -226,12 +251,11 @@ func (p *Pipeline) endTerm() {
 	if cur == nil {
 		return
 	}
-	close(cur.stop)
-	p.tracker.Store(nil)
+	cur.end()
 	p.writes.clear()
 	p.writes.put(prepItem{end: true})
-	p.syncs.clear()
 	p.conns.closeAll()
+	p.conns.forget()
 }
 
 // drain waits until everything that was given to Commit has been applied.
@@ -260,11 +284,36 @@ func (p *Pipeline) monotonic() int64 { return time.Since(p.start).Milliseconds()
 // Commit implements [quorum.Machine].
 func (p *Pipeline) Commit(ps []zab.Proposal) { p.applying.put(applyItem{proposals: ps}) }
 
-// LastZxid is the zxid of the last transaction applied.
+// LastZxid is the zxid of the last transaction applied, or that at which the
+// epoch begins when there was none in it yet.
 func (p *Pipeline) LastZxid() int64 {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.tree.LastZxid()
+	return p.lastZxid()
+}
+
+// lastZxid is LastZxid for who holds mu. Clients are told where the epoch
+// begins because other servers tell them so, Apache's among them, and none may
+// seem to be behind.
+func (p *Pipeline) lastZxid() int64 { return max(p.tree.LastZxid(), p.floor.Load()) }
+
+// Alive returns when the goroutine that applies has answered, and with an
+// error when it has not until ctx ends.
+func (p *Pipeline) Alive(ctx context.Context) error {
+	done := make(chan struct{})
+	if !p.applying.put(applyItem{run: func() {
+		p.mu.Lock() // who holds it for ever is found as well
+		defer p.mu.Unlock()
+		close(done)
+	}}) {
+		return errStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("transactions are not applied: %w", ctx.Err())
+	}
 }
 
 // View calls f with the tree, which must not be used afterwards. Nothing is

@@ -91,11 +91,11 @@ func (p *preparer) body(w *write, t *txn.Txn) (txn.Body, error) {
 		}
 		return p.deleteContainer(path, t)
 	}
-	if err := p.checkSession(w); err != nil {
-		return nil, err
-	}
 	op, err := decodeWrite(w.Op, d)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.checkSession(w); err != nil {
 		return nil, err
 	}
 	return p.operation(op, w, t)
@@ -227,12 +227,12 @@ func (p *preparer) check(r *proto.PathVersion, w *write) (txn.Body, error) {
 // multi prepares all operations or none. When one fails, those before it keep
 // their records, it and those after it become errors, and nothing changes.
 func (p *preparer) multi(w *write, t *txn.Txn, d *jute.Decoder) (txn.Body, error) {
-	if err := p.checkSession(w); err != nil {
+	ops, err := decodeMulti(d)
+	if err != nil {
 		return nil, err
 	}
-	ops := proto.DecodeMulti(d)
-	if d.Err() != nil {
-		return nil, d.Err()
+	if err := p.checkSession(w); err != nil {
+		return nil, err
 	}
 	m := p.changes.mark()
 	var failed bool
@@ -258,11 +258,31 @@ func (p *preparer) multi(w *write, t *txn.Txn, d *jute.Decoder) (txn.Body, error
 	return body, nil
 }
 
+// decodeMulti reads the operations of a multi. Reads and create flags that do
+// not exist make the whole request unreadable (MultiOperationRecord.java).
+func decodeMulti(d *jute.Decoder) ([]proto.MultiOp, error) {
+	ops := proto.DecodeMulti(d)
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	for _, op := range ops {
+		switch r := op.Body.(type) {
+		case *proto.PathWatch:
+			return nil, fmt.Errorf("%w: %v inside a multi", proto.ErrMarshalling, op.Op)
+		case *proto.CreateRequest:
+			if _, err := parseMode(r.Flags); err != nil {
+				return nil, fmt.Errorf("%w: create flags %d inside a multi", proto.ErrMarshalling, r.Flags)
+			}
+		}
+	}
+	return ops, nil
+}
+
 // closeSession collects the ephemerals that go with the session, those of
 // proposals under way included.
 func (p *preparer) closeSession(w *write, t *txn.Txn) (txn.Body, error) {
 	p.sessions.SetClosing(w.Session)
-	paths := p.changes.ephemerals(w.Session)
+	paths := p.changes.ephemerals(w.Session, p.kinds)
 	for _, path := range paths {
 		if n, err := p.changes.get(path); err == nil {
 			p.remove(n, t)
@@ -275,8 +295,11 @@ func (p *preparer) closeSession(w *write, t *txn.Txn) (txn.Body, error) {
 }
 
 // ephemerals lists the znodes that session will own, sorted by creation.
-func (c *changes) ephemerals(session int64) []string {
-	var paths []string
+func (c *changes) ephemerals(session int64, kinds tree.Options) []string {
+	paths := []string{}
+	if kinds.KindOf(session) != tree.Ephemeral {
+		return paths // such as 0, which owns all persistent znodes
+	}
 	for _, path := range c.tree.Ephemerals(session) {
 		if _, changed := c.byPath[path]; !changed {
 			paths = append(paths, path)

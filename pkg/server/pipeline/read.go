@@ -22,7 +22,10 @@ func (c *Conn) answer(w *waiting) {
 	if err == nil && d.Err() != nil {
 		err = d.Err()
 	}
-	c.reply(w, codeOf(err), c.p.tree.LastZxid(), reply)
+	c.reply(w, codeOf(err), c.p.lastZxid(), reply)
+	if c.closed.Load() { // perhaps while this left a watch
+		c.p.watches.RemoveWatcher(c)
+	}
 }
 
 func (c *Conn) execute(op proto.Op, d *jute.Decoder) (body, error) {
@@ -51,6 +54,8 @@ func (c *Conn) execute(op proto.Op, d *jute.Decoder) (body, error) {
 		return c.getAllChildrenNumber(d)
 	case proto.OpWhoAmI:
 		return c.whoAmI()
+	case proto.OpReconfig:
+		return nil, proto.ErrReconfigDisabled // as Apache's servers with their default reconfigEnabled=false
 	}
 	return nil, proto.ErrUnimplemented
 }

@@ -15,15 +15,22 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 	if e, ok := t.Body.(*txn.Error); ok {
 		code = e.Code
 	}
-	zxid := c.p.tree.LastZxid()
+	zxid := c.p.lastZxid()
 	switch {
 	case code == proto.ErrSessionMoved:
-		return // the connection is closed without an answer
+		c.Close() // without an answer: the client is somewhere else
 	case t.Type == proto.OpMulti: // the header says OK even when a part failed
 		c.reply(w, proto.OK, zxid, func(b []byte) []byte { return appendMultiResult(b, res) })
 	default:
 		c.reply(w, code, zxid, func(b []byte) []byte { return appendResult(b, w.Op, res) })
 	}
+}
+
+// replySync answers a sync with its path.
+func (c *Conn) replySync(w *waiting) {
+	d := jute.NewDecoder(w.body)
+	path := d.String()
+	c.reply(w, codeOf(d.Err()), c.p.lastZxid(), func(b []byte) []byte { return jute.AppendString(b, path) })
 }
 
 // appendResult writes what a successful write answers.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/portuse"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -61,13 +62,7 @@ func listenOn(ctx context.Context, address string, allIPs bool) (net.Listener, e
 	}
 	lc := net.ListenConfig{Control: dropDeadConnections}
 	l, err := lc.Listen(ctx, "tcp", address)
-	if err == nil {
-		return l, nil
-	}
-	if holder := portHolder(address); holder != "" {
-		return nil, fmt.Errorf("%w: the port is held by %s", err, holder)
-	}
-	return nil, err
+	return l, portuse.Explain(err, address)
 }
 
 // listenOnAll opens every address, or none.

@@ -1,18 +1,35 @@
-package quorum
+// Package portuse says who holds a TCP port that cannot be listened on, so
+// that the error names what to end.
+package portuse
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
-// portHolder names the process that listens on the port of an address, such as
+// Explain adds to err, the failure to listen on address ("host:port"), the
+// process that holds the port, where that is the reason and it can be found
+// out. Other errors, nil too, come back as they are.
+func Explain(err error, address string) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	if holder := Holder(address); holder != "" {
+		return fmt.Errorf("%w: the port is held by %s", err, holder)
+	}
+	return fmt.Errorf("%w: by a process of another user, or one that has ended", err)
+}
+
+// Holder names the process that listens on the port of an address, such as
 // "java (pid 4711)", as far as the proc file system tells; "" if it does not.
-func portHolder(address string) string {
+func Holder(address string) string {
 	_, portText, err := net.SplitHostPort(address)
 	if err != nil {
 		return ""
@@ -63,7 +80,7 @@ func socketHolder(inode string) string {
 	for _, file := range files {
 		if target, err := os.Readlink(file); err == nil && target == "socket:["+inode+"]" {
 			process := filepath.Dir(filepath.Dir(file))
-			name, _ := os.ReadFile(filepath.Join(process, "comm"))
+			name, _ := os.ReadFile(filepath.Join(process, "comm")) // without it the pid has to do
 			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), filepath.Base(process))
 		}
 	}
