@@ -58,7 +58,7 @@ func (i *inspector) dataDir(ctx context.Context, v inventory.Server, dir string)
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
-		if e.Name != "lost+found" {
+		if e.Name != "lost+found" && !strings.HasSuffix(e.Name, ".lock") {
 			names = append(names, e.Name)
 		}
 	}

@@ -50,7 +50,7 @@ func (s *Session) lock(ctx context.Context, m *machine) error {
 			s.unlock(ctx, m)
 			return err
 		}
-		m.held = append(m.held, lockFile(v))
+		m.held = append(m.held, v)
 	}
 	return nil
 }
@@ -119,12 +119,12 @@ func (s *Session) mayTake(age time.Duration, holder lockNote) string {
 func (s *Session) unlock(ctx context.Context, m *machine) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockGrace)
 	defer cancel()
-	for _, file := range m.held {
-		if err := removeFile(ctx, m.host, file); err != nil {
+	for _, v := range m.held {
+		if err := removeFile(ctx, m.host, lockFile(v)); err != nil {
 			s.teller.tell(Event{Phase: PhaseApply, Host: m.name, Kind: Note, What: "the lock stays until it is a minute old: " + err.Error()})
 		}
-		// A folder that only the lock needed goes with it; one with files stays, and that is no fault.
-		if err := m.host.Remove(ctx, path.Dir(file)); err != nil {
+		// Folders that only the lock needed go with it.
+		if err := m.removeFolders(ctx, v, v.Paths.ConfDir); err != nil {
 			s.opts.Logger.Debug("lock folder stays", "host", m.name, "err", err)
 		}
 	}
@@ -148,8 +148,11 @@ func (s *Session) lockAll(ctx context.Context, machines []*machine) (release fun
 		return nil, err
 	}
 	for _, m := range machines {
-		held := m.held
-		wg.Go(func() { s.keepLocks(beat, m, held) })
+		var files []string
+		for _, v := range m.held {
+			files = append(files, lockFile(v))
+		}
+		wg.Go(func() { s.keepLocks(beat, m, files) })
 	}
 	return release, nil
 }

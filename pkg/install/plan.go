@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/zkctl/zkctl/inventory"
 	"github.com/zkctl/zkctl/pkg/install/transport"
@@ -185,7 +186,7 @@ func (p *planner) stat(ctx context.Context, path string) (*transport.FileInfo, e
 func statMaybe(ctx context.Context, h transport.Host, path string) (*transport.FileInfo, error) {
 	info, err := h.Stat(ctx, path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isMissing(err):
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -196,10 +197,15 @@ func statMaybe(ctx context.Context, h transport.Host, path string) (*transport.F
 // readMaybe reads a file; nil when there is none.
 func readMaybe(ctx context.Context, h transport.Host, path string) ([]byte, error) {
 	data, err := h.ReadFile(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if isMissing(err) {
 		return nil, nil
 	}
 	return data, err
+}
+
+// isMissing tells whether a path leads nowhere.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // writtenByUs tells whether a file's text carries the mark of the templates.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path"
 	"slices"
@@ -60,7 +59,7 @@ type machine struct {
 	host    transport.Host // acting: root where the inventory says so
 	facts   transport.Facts
 	local   bool
-	held    []string // locks
+	held    []inventory.Server // whose locks this run has
 }
 
 // Open connects to every machine, learns what it is, and which ids its servers have. It fails with what every
@@ -251,7 +250,7 @@ func readID(ctx context.Context, h transport.Host, v inventory.Server) (int, err
 	file := path.Join(v.Paths.DataDir, "myid")
 	text, err := h.ReadFile(ctx, file)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isMissing(err):
 		return 0, nil
 	case err != nil:
 		return 0, err

@@ -115,7 +115,7 @@ func (p *planner) removeData(ctx context.Context, v inventory.Server) error {
 			continue
 		}
 		p.add(v.Name, "delete the data in "+d, func(ctx context.Context) error {
-			return p.m.clear(ctx, d, func(name string) bool { return slices.Contains(dataNames(), name) })
+			return p.m.clear(ctx, v, d, func(name string) bool { return slices.Contains(dataNames(), name) })
 		})
 	}
 	info, err := p.stat(ctx, v.Paths.LogDir)
@@ -127,22 +127,22 @@ func (p *planner) removeData(ctx context.Context, v inventory.Server) error {
 		return err
 	}
 	if len(entries) == 0 || slices.ContainsFunc(entries, func(e transport.FileInfo) bool { return isLog(e.Name) }) {
-		p.add(v.Name, "delete the logs in "+v.Paths.LogDir, func(ctx context.Context) error { return p.m.clear(ctx, v.Paths.LogDir, isLog) })
+		p.add(v.Name, "delete the logs in "+v.Paths.LogDir, func(ctx context.Context) error { return p.m.clear(ctx, v, v.Paths.LogDir, isLog) })
 	}
 	return nil
 }
 
 // dataNames are the files of a data folder; the mark goes last, so that a removal cut short is known as ours.
 func dataNames() []string {
-	return []string{"version-2", "myid", "initialize", daemon.PIDFileName, "zkctl.log", "zookeeper.out", "purge.lock", ".zkctl"}
+	return []string{"version-2", "myid", "initialize", daemon.PIDFileName, "zkctl.log", "zookeeper.out", "purge.lock", "zkctl.lock", ".zkctl"}
 }
 
 func isLog(name string) bool {
 	return strings.HasPrefix(name, "zookeeper") && strings.Contains(name, ".log") || strings.HasPrefix(name, "purge.log")
 }
 
-// clear removes the entries of dir that are ours, then dir and its folder when they are empty.
-func (m *machine) clear(ctx context.Context, dir string, ours func(name string) bool) error {
+// clear removes the entries of dir that are ours, then dir and the server's base folder when they are empty.
+func (m *machine) clear(ctx context.Context, v inventory.Server, dir string, ours func(name string) bool) error {
 	entries, err := m.host.ReadDir(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -160,15 +160,21 @@ func (m *machine) clear(ctx context.Context, dir string, ours func(name string) 
 			}
 		}
 	}
-	return m.removeEmpty(ctx, dir)
+	return m.removeFolders(ctx, v, dir)
 }
 
-// removeEmpty removes a folder when nothing is in it, and the folder above when that is zkctl's.
+// removeFolders removes dir and the server's base folder when they are empty.
+func (m *machine) removeFolders(ctx context.Context, v inventory.Server, dir string) error {
+	if err := m.removeEmpty(ctx, dir); err != nil || v.Paths.BaseDir == "" {
+		return err
+	}
+	return m.removeEmpty(ctx, v.Paths.BaseDir)
+}
+
+// removeEmpty removes a folder when nothing is in it, and those above it that are empty then, as long as their path
+// says that they are zkctl's.
 func (m *machine) removeEmpty(ctx context.Context, dir string) error {
-	for _, d := range []string{dir, path.Dir(dir)} {
-		if d != dir && !strings.Contains(path.Base(d), "zkctl") {
-			return nil
-		}
+	for d := dir; d == dir || strings.Contains(d, "zkctl"); d = path.Dir(d) {
 		if err := m.host.Remove(ctx, d); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EBUSY) || strings.Contains(err.Error(), "not empty") {
 				return nil
@@ -199,16 +205,7 @@ func (p *planner) removeConfiguration(ctx context.Context, v inventory.Server) e
 		p.s.teller.tell(Event{Phase: PhasePlan, Host: v.Name, Kind: Note, What: v.ConfigFile() + " stays: zkctl did not write it"})
 	}
 	p.add(v.Name, fmt.Sprintf("remove the configuration in %s", v.Paths.ConfDir), func(ctx context.Context) error {
-		if err := p.m.clear(ctx, v.Paths.ConfDir, func(name string) bool { return slices.Contains(names, name) }); err != nil {
-			return err
-		}
-		if base := v.Paths.BaseDir; base != "" {
-			if err := p.m.removeEmpty(ctx, v.Paths.LogDir); err != nil {
-				return err
-			}
-			return p.m.removeEmpty(ctx, base)
-		}
-		return nil
+		return p.m.clear(ctx, v, v.Paths.ConfDir, func(name string) bool { return slices.Contains(names, name) })
 	})
 	return nil
 }
@@ -264,7 +261,7 @@ func (p *planner) removeBinary(ctx context.Context) error {
 			if err := errors.Join(removeFile(ctx, p.m.host, previous(dst)), removeFile(ctx, p.m.host, dst)); err != nil {
 				return err
 			}
-			if !strings.Contains(dst, "zkctl/") {
+			if !strings.Contains(path.Dir(dst), "zkctl") {
 				return nil
 			}
 			return p.m.removeEmpty(ctx, path.Dir(dst))
