@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/zab"
@@ -14,11 +15,11 @@ func (p *Peer) execute(r zab.Ready) {
 	if r.NeedsDisk() {
 		p.toDisk(r)
 	}
-	if len(r.Commit) > 0 {
-		p.whenBased(func() { p.machine.Commit(r.Commit) })
-		p.applied = r.Commit[len(r.Commit)-1].Zxid
-	}
+	p.commit(r.Commit)
 	for _, out := range r.Send {
+		if out.Kind == zab.Commit || out.Kind == zab.Inform {
+			p.answerSyncs(out.To, out.Zxid)
+		}
 		p.send(out)
 	}
 	for _, sid := range r.Hangup {
@@ -30,6 +31,37 @@ func (p *Peer) execute(r zab.Ready) {
 	if r.Role != nil && r.Role.Serving {
 		p.enter(*r.Role)
 	}
+}
+
+// commit gives the machine what is committed. The answer to a sync goes between
+// what was proposed before it and what was proposed after: a client that asks for
+// a sync, a write and a read without waiting is not to read what it wrote later.
+func (p *Peer) commit(ps []zab.Proposal) {
+	for len(ps) > 0 {
+		part := ps[:p.untilSync(ps)]
+		if len(part) > 0 {
+			p.whenBased(func() { p.machine.Commit(part) })
+			p.applied = part[len(part)-1].Zxid
+		}
+		if ps = ps[len(part):]; len(ps) > 0 {
+			p.answerSyncs(p.cfg.Self, ps[0].Zxid)
+		}
+	}
+}
+
+// untilSync is how many of the proposals came before the oldest sync of a client of
+// this server.
+func (p *Peer) untilSync(ps []zab.Proposal) int {
+	for _, s := range p.syncs {
+		if s.from != p.cfg.Self {
+			continue
+		}
+		if i := slices.IndexFunc(ps, func(pr zab.Proposal) bool { return pr.Zxid > s.after }); i >= 0 {
+			return i
+		}
+		break
+	}
+	return len(ps)
 }
 
 // toDisk queues a Ready's work for the disk.

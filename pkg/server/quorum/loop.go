@@ -124,7 +124,7 @@ func (p *Peer) settle() {
 	for p.failure == nil && p.zab.HasReady() {
 		p.execute(p.zab.Ready())
 	}
-	p.answerSyncs()
+	p.answerCommitted()
 }
 
 // end closes everything and waits for the goroutines.

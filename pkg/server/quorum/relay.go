@@ -1,6 +1,8 @@
 package quorum
 
 import (
+	"slices"
+
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -104,24 +106,40 @@ func (p *Peer) Sync(epoch int64, from zab.Sid, done func()) {
 	})
 }
 
-// answerSyncs answers, in order, the syncs whose proposals have been committed. It
-// runs when everything zab asked for is done, so that COMMITs go ahead of it.
-func (p *Peer) answerSyncs() {
-	for len(p.syncs) > 0 {
-		s := p.syncs[0]
+// answerSyncs answers, in order, the syncs of a server that came before a zxid was
+// proposed. It is called when what they wait for has been committed, and before
+// that server is told of the zxid: COMMITs and answers go in the order in which
+// writes and syncs came (Leader.java, tryToCommit).
+func (p *Peer) answerSyncs(of zab.Sid, before zab.Zxid) {
+	p.syncs = slices.DeleteFunc(p.syncs, func(s pendingSync) bool {
+		if s.from != of || s.after >= before {
+			return false
+		}
+		p.answerSync(s)
+		return true
+	})
+}
+
+// answerCommitted answers the syncs for which everything is committed. It runs when
+// all that zab asked for is done.
+func (p *Peer) answerCommitted() {
+	p.syncs = slices.DeleteFunc(p.syncs, func(s pendingSync) bool {
 		if s.after.Counter() != 0 && s.after > p.applied {
-			return
+			return false
 		}
-		p.syncs[0] = pendingSync{}
-		p.syncs = p.syncs[1:]
-		if s.from != p.cfg.Self {
-			if l := p.links[s.from]; l != nil {
-				p.queue(l, outItem{packet: packet{kind: typeSync}})
-			}
+		p.answerSync(s)
+		return true
+	})
+}
+
+func (p *Peer) answerSync(s pendingSync) {
+	if s.from != p.cfg.Self {
+		if l := p.links[s.from]; l != nil {
+			p.queue(l, outItem{packet: packet{kind: typeSync}})
 		}
-		if s.done != nil {
-			s.done()
-		}
+	}
+	if s.done != nil {
+		s.done()
 	}
 }
 
