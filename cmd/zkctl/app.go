@@ -146,6 +146,7 @@ func newApp(env environment) *cli.App {
 		OnUsageError:         onUsageError,
 		Suggest:              true,
 		EnableBashCompletion: true,
+		BashComplete:         completeWords(nil),
 		// A path given with -i may hold a comma.
 		DisableSliceFlagSeparator: true,
 		HideVersion:               true,
@@ -166,6 +167,9 @@ func newApp(env environment) *cli.App {
 // as ours, and flags after arguments refused instead of taken for arguments.
 func prepare(c *cli.Command) {
 	c.OnUsageError = onUsageError
+	if c.BashComplete == nil {
+		c.BashComplete = completeWords(nil)
+	}
 	for _, sub := range c.Subcommands {
 		prepare(sub)
 	}

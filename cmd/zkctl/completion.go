@@ -21,7 +21,7 @@ _zkctl() {
 	words=("${COMP_WORDS[@]:0:COMP_CWORD}")
 	[[ $cur == -* ]] && words+=("$cur")
 	while IFS= read -r line; do
-		line=${line%%:*}
+		line=${line%%$'\t'*}
 		[[ -n $line && $line == "$cur"* ]] && COMPREPLY+=("$line")
 	done < <("${words[@]}" ` + completionFlag + ` 2>/dev/null)
 }
@@ -38,7 +38,8 @@ _zkctl() {
 	esac
 	asked=("${(@)words[1,CURRENT-1]}")
 	[[ $cur == -* ]] && asked+=("$cur")
-	replies=("${(@f)$(_CLI_ZSH_AUTOCOMPLETE_HACK=1 "${(@)asked}" ` + completionFlag + ` 2>/dev/null)}")
+	replies=("${(@f)$("${(@)asked}" ` + completionFlag + ` 2>/dev/null)}")
+	replies=("${(@)replies//$'\t'/:}")
 	if [[ -n ${replies[1]} ]]; then
 		_describe 'zkctl' replies
 	else
@@ -56,7 +57,7 @@ function __zkctl_replies
 	set -l asked (commandline -opc)
 	set -l cur (commandline -ct)
 	string match -q -- '-*' $cur; and set -a asked $cur
-	_CLI_ZSH_AUTOCOMPLETE_HACK=1 $asked ` + completionFlag + ` 2>/dev/null | string replace -r ':' \t
+	$asked ` + completionFlag + ` 2>/dev/null
 end
 complete -c zkctl -a '(__zkctl_replies)'
 `
@@ -85,14 +86,28 @@ func completionCommand(env environment) *cli.Command {
 	}
 }
 
-// completeWords offers a command's own words, and its flags once one is begun.
+// completeWords offers a command's subcommands or its own words, and its flags
+// once one is begun: a line each, with what it is for behind a tab.
 func completeWords(words []string) cli.BashCompleteFunc {
 	return func(c *cli.Context) {
+		list := c.App.Commands
+		if c.Command != nil {
+			list = c.Command.Subcommands
+		}
 		if c.NArg() == 0 {
 			for _, w := range words {
 				fmt.Fprintln(c.App.Writer, w)
 			}
 		}
-		cli.DefaultCompleteWithFlags(c.Command)(c)
+		group := false
+		for _, sub := range list { // urfave/cli adds help to every command
+			if !sub.Hidden && sub.Name != "help" {
+				fmt.Fprintf(c.App.Writer, "%s\t%s\n", sub.Name, sub.Usage)
+				group = true
+			}
+		}
+		if !group {
+			cli.DefaultCompleteWithFlags(c.Command)(c)
+		}
 	}
 }

@@ -180,7 +180,7 @@ func (s *survey) exit() error {
 // try collects what to do, each once.
 func (s *survey) try() []string {
 	var out []string
-	remote := false
+	var remote *inventory.Server // one that did not answer here
 	for i, m := range s.Members {
 		for _, do := range advice(m.Err) {
 			if !contains(out, do) {
@@ -188,13 +188,15 @@ func (s *survey) try() []string {
 			}
 		}
 		t := s.targets[i]
-		remote = remote || m.State == fourletter.Unreachable && t.server != nil && t.server.Connection == inventory.ConnectSSH
+		if remote == nil && m.State == fourletter.Unreachable && t.server != nil && t.server.Connection == inventory.ConnectSSH {
+			remote = t.server
+		}
 	}
 	if s.Leader < 0 && s.Verdict == fourletter.Degraded && len(s.Members) > 0 {
 		out = append(out, "name all servers of the ensemble, with -i or --servers, to see the one that leads")
 	}
-	if remote {
-		out = append(out, "where only SSH gets through, ask on the host itself: ssh HOST zkctl server status")
+	if remote != nil {
+		out = append(out, fmt.Sprintf("if only SSH gets through to it, ask there: ssh %s %s server status --config %s", remote.SSH.Address, remote.Paths.Binary, remote.ConfigFile()))
 	}
 	return out
 }
