@@ -17,8 +17,11 @@ import (
 	"github.com/zkctl/zkctl/pkg/install/transport"
 )
 
-// askTimeout bounds one question to a server.
-const askTimeout = 3 * time.Second
+// askTimeout bounds one question to a server, and directTimeout the first try where there is another way.
+const (
+	askTimeout    = 3 * time.Second
+	directTimeout = time.Second
+)
 
 // ClientEndpoint is the host:port at which to ask a server from here.
 func ClientEndpoint(v inventory.Server) string {
@@ -46,6 +49,9 @@ func (s *Session) Verify(ctx context.Context) (fourletter.Ensemble, error) {
 	defer cancel()
 	err := s.until(wait, func() bool {
 		_, statuses := s.statuses(wait)
+		if wait.Err() != nil && ensemble.Members != nil {
+			return false // what is cut short tells less than what was learned before
+		}
 		ensemble = fourletter.Evaluate(statuses, s.voters())
 		return ensemble.Verdict == fourletter.Healthy || len(s.opts.Only) > 0 && s.chosenServe(ensemble)
 	})
@@ -111,22 +117,30 @@ func (s *Session) statuses(ctx context.Context) ([]inventory.Server, []fourlette
 
 // status asks one server through the network, and when that does not reach it, from its own machine.
 func (s *Session) status(ctx context.Context, v inventory.Server) fourletter.Status {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	address := ClientEndpoint(v)
 	m := s.machineOf(v.Name)
 	if v.Connection == inventory.ConnectLocal {
-		address = localEndpoint(v)
+		return askServer(ctx, askTimeout, localEndpoint(v))
 	}
-	status := fourletter.Client{}.Status(ctx, address)
-	if status.State != fourletter.Unreachable || m == nil || m.local || ctx.Err() != nil {
+	if m == nil || m.local {
+		return askServer(ctx, askTimeout, ClientEndpoint(v))
+	}
+	status := askServer(ctx, directTimeout, ClientEndpoint(v))
+	if status.State != fourletter.Unreachable || ctx.Err() != nil {
 		return status
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	if inside, err := m.statusThrough(ctx, v); err == nil && inside.State != fourletter.Unreachable {
 		inside.Address = status.Address
 		return inside
 	}
 	return status
+}
+
+func askServer(ctx context.Context, timeout time.Duration, address string) fourletter.Status {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return fourletter.Client{}.Status(ctx, address)
 }
 
 // waitServing waits until one server serves clients.
