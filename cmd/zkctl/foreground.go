@@ -120,6 +120,9 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	go watchLevel(ctx, level, filepath.Join(filepath.Dir(o.pidFile), levelFile), log)
 	var srv *server.Server
 	srv = server.New(cfg, server.Options{Version: o.env.build.server(), Logger: log, Ready: func() {
+		if !cfg.Distributed() {
+			awaitAlive(ctx, srv, log) // an ensemble's server waits for the others instead
+		}
 		daemon.Started(o.env.getenv, nil)
 		notify(log, sd.SdNotifyReady)
 		go watchdog(ctx, srv, log)
@@ -134,6 +137,17 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// awaitAlive waits until a server without an ensemble answers requests, so that
+// who started it may go on with the next command.
+func awaitAlive(ctx context.Context, srv *server.Server, log *slog.Logger) {
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := srv.Alive(ctx); err != nil {
+		log.Warn("does not answer yet", "err", err)
+	}
 }
 
 // notify tells systemd, if it is there.
