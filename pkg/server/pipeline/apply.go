@@ -141,8 +141,9 @@ func (p *Pipeline) Truncate(zxid zab.Zxid) error {
 	if err != nil {
 		return fmt.Errorf("reload after truncating to %v: %w", zxid, err)
 	}
-	if r.LastZxid > int64(zxid) {
-		return fmt.Errorf("truncated to %v, and still recovered up to 0x%x", zxid, r.LastZxid)
+	// Counter 0 is no transaction: the log may end before it.
+	if r.LastZxid > int64(zxid) || r.LastZxid < int64(zxid) && zxid.Counter() != 0 {
+		return fmt.Errorf("truncated to %v as the leader asked, but the history now ends at 0x%x: move version-2 of the data directories aside to copy the state anew", zxid, r.LastZxid)
 	}
 	p.replaceTree(r.Tree)
 	p.log.Info("truncated and reloaded", "zxid", zxid.String(), "took", time.Since(start))
