@@ -46,6 +46,7 @@ type Boot struct {
 	Description  string // one line
 	Binary       string // absolute path of zkctl; no $, backslash or quote
 	ConfigFile   string // absolute path of zoo.cfg
+	LogFile      string // absolute path of the server's messages; empty: where zkctl server start puts them
 	User         string // empty: root, or the owner of the crontab
 	MaxOpenFiles int    // 0 means 65536
 }
@@ -56,6 +57,9 @@ func (b Boot) checks() *checks {
 	c.phrase("description", b.Description)
 	c.program("binary", b.Binary)
 	c.path("config file", b.ConfigFile)
+	if b.LogFile != "" {
+		c.path("log file", b.LogFile)
+	}
 	c.account("user", b.User)
 	c.between("open files", b.limit(), 1024, 1<<30)
 	return c
@@ -65,7 +69,14 @@ func (b Boot) limit() int { return firstOf(b.MaxOpenFiles, 65536) }
 
 // start is the command that starts the server and returns when it is up.
 func (b Boot) start() []string {
-	return []string{b.Binary, "server", "start", "--config", b.ConfigFile}
+	return append([]string{b.Binary, "server", "start", "--config", b.ConfigFile}, b.logArgs()...)
+}
+
+func (b Boot) logArgs() []string {
+	if b.LogFile == "" {
+		return nil
+	}
+	return []string{"--log-file", b.LogFile}
 }
 
 // InitScript returns /etc/init.d/NAME, in POSIX sh with an LSB header. It answers start, stop, restart,
@@ -107,7 +118,7 @@ func (b Boot) LocalBlock() ([]byte, error) {
 	}
 	line := shellCommand(b.start())
 	if b.User != "" && b.User != "root" {
-		line = shellCommand([]string{"su", "-s", "/bin/sh", "-c", `exec "$0" server start --config "$1"`, b.User, b.Binary, b.ConfigFile})
+		line = shellCommand([]string{"su", "-s", "/bin/sh", "-c", `exec "$0" server start --config "$1" ${2:+--log-file "$2"}`, b.User, b.Binary, b.ConfigFile, b.LogFile})
 	}
 	return render("rclocal.tmpl", map[string]string{"Name": b.Name, "Line": line})
 }

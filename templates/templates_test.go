@@ -54,7 +54,7 @@ func purge() Purge {
 }
 
 func boot() Boot {
-	return Boot{Name: "zkctl-zk1", Description: "ZooKeeper server zk1 (zkctl)", Binary: "/usr/local/bin/zkctl", ConfigFile: "/etc/zkctl/zoo.cfg", User: "zookeeper"}
+	return Boot{Name: "zkctl-zk1", Description: "ZooKeeper server zk1 (zkctl)", Binary: "/usr/local/bin/zkctl", ConfigFile: "/etc/zkctl/zoo.cfg", LogFile: "/var/log/zkctl/zookeeper.log", User: "zookeeper"}
 }
 
 func profile() Profile {
@@ -190,7 +190,7 @@ func TestProfileTwiceChangesNothing(t *testing.T) {
 func TestInitScriptRuns(t *testing.T) {
 	dir := t.TempDir()
 	b := boot()
-	b.Binary, b.ConfigFile, b.User = filepath.Join(dir, "zkctl it is"), filepath.Join(dir, "it's $x.cfg"), ""
+	b.Binary, b.ConfigFile, b.LogFile, b.User = filepath.Join(dir, "zkctl it is"), filepath.Join(dir, "it's $x.cfg"), filepath.Join(dir, "it's.log"), ""
 	if err := os.WriteFile(b.Binary, []byte("#!/bin/sh\nprintf '<%s>' \"$@\"\n[ \"$2\" != status ]\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,13 @@ func TestInitScriptRuns(t *testing.T) {
 	if err := os.WriteFile(path, script, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	call := func(verb string) string { return "<server><" + verb + "><--config><" + b.ConfigFile + ">" }
+	call := func(verb string) string {
+		log := ""
+		if verb == "start" || verb == "restart" {
+			log = "<--log-file><" + b.LogFile + ">"
+		}
+		return "<server><" + verb + "><--config><" + b.ConfigFile + ">" + log
+	}
 	for verb, want := range map[string]string{
 		"start": call("start"), "stop": call("stop"), "restart": call("restart"), "status": call("status"),
 		"force-reload": call("restart"), "try-restart": "",

@@ -347,7 +347,7 @@ func (m *machine) serviceUnit(v inventory.Server) ([]byte, error) {
 func (m *machine) bootHook(v inventory.Server) templates.Boot {
 	return templates.Boot{
 		Name: v.Service.Name, Description: "ZooKeeper server " + v.Name + " of " + v.Ensemble + " (zkctl)",
-		Binary: v.Paths.Binary, ConfigFile: v.ConfigFile(), User: v.Service.User, MaxOpenFiles: v.Service.MaxOpenFiles,
+		Binary: v.Paths.Binary, ConfigFile: v.ConfigFile(), LogFile: logFile(v), User: v.Service.User, MaxOpenFiles: v.Service.MaxOpenFiles,
 	}
 }
 

@@ -14,20 +14,23 @@
 
 BINARY=/usr/local/bin/zkctl
 CONFIG=/etc/zkctl/zoo.cfg
+LOG=/var/log/zkctl/zookeeper.log
 RUN_AS=zookeeper
 
 [ -x "$BINARY" ] || exit 5
 
 # Runs zkctl server as the account the server belongs to.
 zkctl_server() {
-  ulimit -n 65536 2>/dev/null
+  log=
+  case "$1" in start|restart) log=$LOG ;; esac
+  ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)" 2>/dev/null
   if [ -z "$RUN_AS" ] || [ "$(id -un)" = "$RUN_AS" ]; then
-    "$BINARY" server "$1" --config "$CONFIG"
+    "$BINARY" server "$1" --config "$CONFIG" ${log:+--log-file "$log"}
   elif command -v runuser >/dev/null 2>&1; then
-    runuser -u "$RUN_AS" -- "$BINARY" server "$1" --config "$CONFIG"
+    runuser -u "$RUN_AS" -- "$BINARY" server "$1" --config "$CONFIG" ${log:+--log-file "$log"}
   else
     # su takes a shell line; the words travel as arguments, so that no letter in them means anything to it.
-    su -s /bin/sh -c 'exec "$0" server "$1" --config "$2"' "$RUN_AS" "$BINARY" "$1" "$CONFIG"
+    su -s /bin/sh -c 'exec "$0" server "$1" --config "$2" ${3:+--log-file "$3"}' "$RUN_AS" "$BINARY" "$1" "$CONFIG" "$log"
   fi
 }
 
