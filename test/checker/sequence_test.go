@@ -1,0 +1,208 @@
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/zkctl/zkctl/test/ensemble"
+)
+
+// ticket is a sequential name that a client was given, and when.
+type ticket struct {
+	number    int
+	call, ret time.Time
+}
+
+// entry is a write made by who held the lock: token is the lock znode's czxid, at
+// the write's own zxid.
+type entry struct{ token, at int64 }
+
+// log is what the clients of TestSequencesAndLocks saw.
+type log struct {
+	mu      sync.Mutex
+	tickets []ticket
+	entries []entry
+	faults  []string
+}
+
+func (l *log) fault(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults = append(l.faults, fmt.Sprintf(format, args...))
+}
+
+// takeNumbers creates sequential znodes.
+func takeNumbers(ctx context.Context, c *zk.Conn, l *log) {
+	for ctx.Err() == nil {
+		call := time.Now()
+		name, err := c.Create("/numbers/n-", nil, zk.FlagSequence, open)
+		if err != nil {
+			continue
+		}
+		number, err := strconv.Atoi(strings.TrimPrefix(name, "/numbers/n-"))
+		if err != nil {
+			l.fault("sequential name %q", name)
+			continue
+		}
+		l.mu.Lock()
+		l.tickets = append(l.tickets, ticket{number, call, time.Now()})
+		l.mu.Unlock()
+	}
+}
+
+// takeLock stands in line for a lock, and as its holder writes what it may only
+// write then, again and again.
+func takeLock(ctx context.Context, c *zk.Conn, l *log) {
+	for ctx.Err() == nil {
+		name, err := c.Create("/lock/l-", nil, zk.FlagEphemeral|zk.FlagSequence, open)
+		if err != nil {
+			continue // an ephemeral of unknown fate goes with its session, or is this session's own (see drop)
+		}
+		if waitTurn(ctx, c, name) {
+			write(c, name, l)
+		}
+		drop(ctx, c)
+	}
+}
+
+// waitTurn waits until no lock znode is before ours; false when ours is gone or
+// unsure.
+func waitTurn(ctx context.Context, c *zk.Conn, name string) bool {
+	for ctx.Err() == nil {
+		names, _, changed, err := c.ChildrenW("/lock")
+		if err != nil || !slices.Contains(names, path.Base(name)) {
+			return false
+		}
+		if slices.Min(names) == path.Base(name) {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// write writes under the lock, a few times.
+func write(c *zk.Conn, name string, l *log) {
+	_, stat, err := c.Get(name)
+	if err != nil {
+		return
+	}
+	const times = 3
+	for range times {
+		res, err := c.Multi(
+			&zk.CheckVersionRequest{Path: name, Version: 0}, // still ours
+			&zk.SetDataRequest{Path: "/guarded", Data: []byte(name), Version: -1},
+		)
+		if err != nil {
+			return
+		}
+		l.mu.Lock()
+		l.entries = append(l.entries, entry{stat.Czxid, res[1].Stat.Mzxid})
+		l.mu.Unlock()
+	}
+}
+
+// drop removes every lock znode of the client's session, those included that it was
+// never told of.
+func drop(ctx context.Context, c *zk.Conn) {
+	for ctx.Err() == nil {
+		names, _, err := c.Children("/lock")
+		if err != nil {
+			continue
+		}
+		clean := true
+		for _, name := range names {
+			_, stat, err := c.Get("/lock/" + name)
+			if err == nil && stat.EphemeralOwner == c.SessionID() {
+				err = c.Delete("/lock/"+name, -1)
+			}
+			clean = clean && decided(err)
+		}
+		if clean {
+			return
+		}
+	}
+}
+
+// checkTickets looks for names given twice, and for one that is not higher than one
+// given before it was asked for.
+func checkTickets(t *testing.T, tickets []ticket) {
+	t.Helper()
+	byReturn := slices.SortedFunc(slices.Values(tickets), func(a, b ticket) int { return a.ret.Compare(b.ret) })
+	slices.SortFunc(tickets, func(a, b ticket) int { return a.call.Compare(b.call) })
+	given := make(map[int]bool)
+	highest, i := -1, 0
+	for _, k := range tickets {
+		for ; i < len(byReturn) && byReturn[i].ret.Before(k.call); i++ {
+			highest = max(highest, byReturn[i].number)
+		}
+		if k.number <= highest {
+			t.Errorf("number %d given after %d had been", k.number, highest)
+		}
+		if given[k.number] {
+			t.Errorf("number %d given twice", k.number)
+		}
+		given[k.number] = true
+	}
+}
+
+// checkEntries looks for a write of one holder between those of another, or after
+// those of a later one.
+func checkEntries(t *testing.T, entries []entry) {
+	t.Helper()
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
+	for i := 1; i < len(entries); i++ {
+		if a, b := entries[i-1], entries[i]; b.token < a.token {
+			t.Errorf("at 0x%x lock 0x%x was held, and at 0x%x still 0x%x", a.at, a.token, b.at, b.token)
+		}
+	}
+}
+
+func TestSequencesAndLocks(t *testing.T) {
+	e := ensemble.Start(t, ensemble.Options{Servers: 3, Config: map[string]string{"snapCount": "1000"}})
+	prepare(t, e, "/numbers", "/lock", "/guarded")
+	r := random(t)
+	var l log
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var clients sync.WaitGroup
+	var conns []*zk.Conn
+	for id := range 3 {
+		for _, work := range []func(context.Context, *zk.Conn, *log){takeNumbers, takeLock} {
+			c := connect(t, e.Addrs(), id)
+			conns = append(conns, c)
+			clients.Go(func() { work(ctx, c, &l) })
+		}
+	}
+	disturb(t, e, r, allFaults(), *flags.duration)
+	stop()
+	clients.Wait()
+	t.Logf("%d numbers, %d writes under the lock", len(l.tickets), len(l.entries))
+	for _, f := range l.faults {
+		t.Error(f)
+	}
+	checkTickets(t, l.tickets)
+	checkEntries(t, l.entries)
+	for _, c := range conns {
+		c.Close()
+	}
+	judge := connect(t, e.Addrs(), 0)
+	ensemble.Eventually(t, "ephemerals to go with their sessions", func() bool {
+		names, _, err := judge.Children("/lock")
+		return err == nil && len(names) == 0
+	})
+	sameTrees(t, e)
+}

@@ -1,0 +1,87 @@
+package checker
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"testing"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/zkctl/zkctl/test/ensemble"
+)
+
+// sameTrees compares the trees of all servers, data and stats of every znode, once
+// nothing is going on any more.
+func sameTrees(t *testing.T, e *ensemble.Ensemble) {
+	t.Helper()
+	conns := make([]*zk.Conn, e.Len())
+	for i := range conns {
+		conns[i] = connect(t, e.Addrs()[i:i+1], 0)
+	}
+	var why string
+	ensemble.Eventually(t, "all trees to be read", func() bool {
+		e.WaitLevel()
+		var first map[string]string
+		for i, c := range conns {
+			tree := make(map[string]string)
+			if err := walk(c, "/", tree); err != nil {
+				return false // a znode of a session that ends meanwhile
+			}
+			if i == 0 {
+				first = tree
+			} else if why = firstDifference(first, tree); why != "" {
+				why = fmt.Sprintf("servers 1 and %d: %s", i+1, why)
+			}
+		}
+		if why != "" && !level(e) {
+			return false // something changed between two walks
+		}
+		t.Logf("%d znodes, the same on %d servers", len(first), e.Len())
+		return true
+	})
+	if why != "" {
+		t.Errorf("trees differ: %s", why)
+	}
+}
+
+// level tells whether nothing is under way.
+func level(e *ensemble.Ensemble) bool {
+	for sid := 2; sid <= e.Len(); sid++ {
+		if e.Status(sid).Zxid != e.Status(1).Zxid {
+			return false
+		}
+	}
+	return true
+}
+
+// walk puts a tree's znodes into a map.
+func walk(c *zk.Conn, at string, tree map[string]string) error {
+	data, stat, err := c.Get(at)
+	if err != nil {
+		return err
+	}
+	tree[at] = fmt.Sprintf("%q %+v", data, *stat)
+	children, _, err := c.Children(at)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		if err := walk(c, path.Join(at, child), tree); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func firstDifference(a, b map[string]string) string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		if a[path] != b[path] {
+			return fmt.Sprintf("%s is %q and %q", path, a[path], b[path])
+		}
+	}
+	return ""
+}
