@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -264,34 +266,35 @@ func serverStatus(env environment) *cli.Command {
 }
 
 func (o *serverOptions) tellStatus(ctx context.Context, cfg *config.Config) error {
+	who := "The server"
 	pid, err := daemon.Running(o.pidFile)
-	if err != nil {
+	hidden := errors.Is(err, fs.ErrPermission) // who may not read the pid file may still ask the server
+	switch {
+	case err != nil && !hidden:
 		return err
+	case pid != 0:
+		who = fmt.Sprintf("Process %d", pid)
 	}
 	host := cfg.ClientPortAddress
 	if host == "" || host == "0.0.0.0" || host == "::" {
 		host = "localhost"
 	}
-	address := fmt.Sprintf("%s:%d", host, cfg.ClientPort)
-	if strings.Contains(host, ":") {
-		address = fmt.Sprintf("[%s]:%d", host, cfg.ClientPort)
-	}
 	fmt.Fprintf(o.env.stdout, "Client port found: %d. Client address: %s. Client SSL: false.\n", cfg.ClientPort, host)
 	ctx, cancel := context.WithTimeout(ctx, o.wait)
 	defer cancel()
-	status := fourletter.Client{}.Status(ctx, address)
-	switch status.State {
-	case fourletter.Serving:
+	status := fourletter.Client{}.Status(ctx, net.JoinHostPort(host, strconv.Itoa(cfg.ClientPort)))
+	switch {
+	case status.State == fourletter.Serving:
 		fmt.Fprintf(o.env.stdout, "Mode: %s\n", status.Role)
 		return nil
-	case fourletter.NotServing:
-		fmt.Fprintf(o.env.stdout, "Process %d runs and serves no clients: it has no leader yet, or no quorum.\n", pid)
-		return exitError(exitNotServing)
-	}
-	if pid == 0 {
+	case status.State == fourletter.NotServing:
+		fmt.Fprintf(o.env.stdout, "%s runs and serves no clients: it has no leader yet, or no quorum.\n", who)
+	case hidden:
+		fmt.Fprintf(o.env.stdout, "No server answers (%v), and who you are may not see whether one runs: %v\n", status.Err, err)
+	case pid == 0:
 		fmt.Fprintf(o.env.stdout, "No server runs with %s.\n", o.config)
-	} else {
-		fmt.Fprintf(o.env.stdout, "Process %d runs and does not answer: %v\n", pid, status.Err)
+	default:
+		fmt.Fprintf(o.env.stdout, "%s runs and does not answer: %v\n", who, status.Err)
 	}
 	return exitError(exitNotServing)
 }
