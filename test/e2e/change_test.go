@@ -223,10 +223,10 @@ func portTaken(t *testing.T, w *world) {
 	h := w.hosts()[0]
 	execIn(t, h, `python3 -c 'import socket,time
 s=socket.socket(); s.bind(("0.0.0.0",2181)); s.listen()
-open("/run/taken","w").close(); time.sleep(1000)' >/dev/null 2>&1 & echo $! >/run/taker`)
+open("/run/taken","w").close(); time.sleep(1000)' >/run/taker.log 2>&1 & echo $! >/run/taker`)
 	defer execIn(t, h, `kill $(cat /run/taker); rm -f /run/taken`)
 	eventually(t, "a listener on port 2181", func() error {
-		_, err := h.Exec(t.Context(), "test", "-e", "/run/taken")
+		_, err := h.Exec(t.Context(), "sh", "-c", "test -e /run/taken || { cat /run/taker.log >&2; false; }")
 		return err
 	})
 	inv := w.inventory(t, inventorySpec{})

@@ -9,7 +9,10 @@ import (
 	"github.com/zkctl/zkctl/test/testbed"
 )
 
-var given = flag.String("zkctl", "", "test this zkctl `binary` instead of building one")
+var (
+	given  = flag.String("zkctl", "", "test this zkctl `binary` instead of building one")
+	chatty = flag.Bool("transcript", false, "print what zkctl and the hosts said in scenes that pass, too")
+)
 
 // binary is the zkctl under test.
 func binary(t *testing.T) string {

@@ -28,7 +28,7 @@ func killLeader(t *testing.T, w *world) {
 		t.Logf("another server led after %v, as status saw it", time.Since(began).Round(time.Millisecond))
 		wr.progress(t)
 		says(t, w.exits(t, 3, "status", "-i", inv).stdout, old.Name, "unreachable")
-		w.ok(t, "start", "-i", inv, "--yes")
+		w.ok(t, "start", "-i", inv)
 		w.comesBack(t, old, pid)
 	}
 	wr.check(t, inv)

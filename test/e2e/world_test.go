@@ -59,7 +59,7 @@ func (w *world) scene(t *testing.T) *world {
 	s := *w
 	s.dir, s.log = t.TempDir(), &transcript{began: time.Now()}
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() || *chatty {
 			t.Log(s.log.String())
 			t.Log(s.hostLogs())
 		}
@@ -264,7 +264,7 @@ func (s inventorySpec) text(hosts []*testbed.Host) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: e2e\nssh: {%s}\nconfig:\n", s.ssh)
 	// Short ticks: a server that is cut off is given up after 5 s.
-	for _, line := range append([]string{"tickTime: 500", "initLimit: 40", "syncLimit: 10"}, s.config...) {
+	for _, line := range append([]string{"tickTime: 500", "initLimit: 10", "syncLimit: 10"}, s.config...) {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	fmt.Fprintf(&b, "%s\nhosts:\n", s.extra)
@@ -281,7 +281,7 @@ func (w *world) bare(t *testing.T) {
 if command -v systemctl >/dev/null; then
   systemctl disable --now $(cd /etc/systemd/system && ls -d zkctl-*.service zkctl-*.timer 2>/dev/null) 2>/dev/null
 fi
-while p=$(for d in /proc/[0-9]*; do [ "$(readlink $d/exe)" = /usr/local/bin/zkctl ] && echo ${d#/proc/}; done); [ -n "$p" ]; do kill -9 $p 2>/dev/null; done
+while p=$(for d in /proc/[0-9]*; do case $(readlink $d/exe) in /usr/local/bin/zkctl*) echo ${d#/proc/} ;; esac; done); [ -n "$p" ]; do kill -9 $p 2>/dev/null; done
 rm -rf /etc/zkctl /var/lib/zkctl /var/log/zkctl /etc/profile.d/zkctl.sh /usr/local/bin/zkctl* \
   /etc/systemd/system/zkctl-* /etc/cron.d/zkctl-* /etc/init.d/zkctl-* /etc/rc?.d/*zkctl-*
 command -v systemctl >/dev/null && systemctl daemon-reload; :`
