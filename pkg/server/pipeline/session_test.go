@@ -268,7 +268,17 @@ func TestTermEndsInHandshake(t *testing.T) {
 	if err := c.sendAs(1, proto.OpSetData, setData("/", "", -1)); !errors.Is(err, errNotServing) {
 		t.Errorf("a write of an ended term: %v", err)
 	}
-	if n := len(f.p.writes.items); n > 0 {
-		t.Errorf("%d writes of an ended term wait", n)
+}
+
+// TestWatchOfClosed closes a connection while it reads.
+func TestWatchOfClosed(t *testing.T) {
+	f := leader(t, nil)
+	c := f.connect()
+	c.c.Close()
+	f.p.mu.RLock()
+	c.c.answer(&waiting{RequestHeader: proto.RequestHeader{Xid: 1, Op: proto.OpExists}, body: watched("/", true)})
+	f.p.mu.RUnlock()
+	if n := f.p.WatchCounts().Watches; n != 0 {
+		t.Errorf("%d watches are left", n)
 	}
 }
