@@ -282,10 +282,10 @@ func changesHost(argv []string) bool {
 	}
 	if len(argv) > 2 && argv[0] == "/bin/sh" {
 		switch argv[2] {
-		case stateScript, accountScript, linkedScript, usersScript, listening, probe:
+		case stateScript, accountScript, linkedScript, usersScript, listening, probe, folders:
 			return false
 		}
-		return !strings.HasPrefix(argv[2], existing) && !strings.Contains(argv[2], "start-foreground")
+		return !strings.Contains(argv[2], "start-foreground")
 	}
 	if len(argv) > 1 && argv[1] == "4lw" {
 		return false

@@ -26,10 +26,8 @@ func (i *inspector) directories(ctx context.Context) error {
 		if err := i.confDir(ctx, v); err != nil {
 			return err
 		}
-		for _, d := range append(dataDirs(v), v.Paths.ConfDir, v.Paths.LogDir, path.Dir(v.Paths.Binary)) {
-			if err := i.writable(ctx, v, d); err != nil {
-				return err
-			}
+		if err := i.writable(ctx, v); err != nil {
+			return err
 		}
 		if len(i.out) == before {
 			i.pass(v.Name, "%s: writable, and empty or this server's", strings.Join(dataDirs(v), ", "))
@@ -116,33 +114,74 @@ func (i *inspector) confDir(ctx context.Context, v inventory.Server) error {
 	return nil
 }
 
-// existing prints the nearest folder at or above $1 that is there.
-const existing = `d=$1; while [ ! -e "$d" ] && [ "$d" != / ]; do d=$(dirname "$d"); done; `
+// folders looks, for each of its arguments, at the nearest folder at or above it that is there: may it be written, and
+// how much space and how many inodes are free on its file system.
+const folders = `for f; do
+  d=$f; while [ ! -e "$d" ] && [ "$d" != / ]; do d=$(dirname "$d"); done
+  w=no; [ -d "$d" ] && [ -w "$d" ] && w=yes
+  printf '%s\t%s\t%s\t%s\t%s\n' "$f" "$d" $w "$(df -Pk "$d" | tail -n 1)" "$(df -Pi "$d" 2>/dev/null | tail -n 1)"
+done`
 
-func (i *inspector) writable(ctx context.Context, v inventory.Server, dir string) error {
-	out, err := i.m.output(ctx, "/bin/sh", "-c", existing+`[ -d "$d" ] && [ -w "$d" ] || echo "$d"`, "sh", dir)
+// folder is a line of what folders prints.
+type folder struct {
+	path, nearest string
+	writable      bool
+	space, inodes []string // the fields of df
+}
+
+// folders looks at all folders of the machine's servers at once.
+func (i *inspector) folders(ctx context.Context) (map[string]folder, error) {
+	if i.looked != nil {
+		return i.looked, nil
+	}
+	argv := []string{"/bin/sh", "-c", folders, "sh"}
+	for _, v := range i.m.servers {
+		argv = append(argv, foldersOf(v)...)
+	}
+	out, err := i.m.output(ctx, argv...)
+	if err != nil {
+		return nil, err
+	}
+	i.looked = make(map[string]folder)
+	for line := range strings.Lines(out) {
+		if f := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); len(f) == 5 {
+			i.looked[f[0]] = folder{f[0], f[1], f[2] == "yes", strings.Fields(f[3]), strings.Fields(f[4])}
+		}
+	}
+	return i.looked, nil
+}
+
+// foldersOf are the folders that a server writes to, and that of its program.
+func foldersOf(v inventory.Server) []string {
+	return append(dataDirs(v), v.Paths.ConfDir, v.Paths.LogDir, path.Dir(v.Paths.Binary))
+}
+
+func (i *inspector) writable(ctx context.Context, v inventory.Server) error {
+	looked, err := i.folders(ctx)
 	if err != nil {
 		return err
 	}
-	if bad := strings.TrimSpace(out); bad != "" {
-		i.find(v.Name, Fail, "choose a folder under paths that "+i.m.facts.User+" may write to, or log in as a user who may", "%s may not be written by %s (needed for %s)", bad, i.m.facts.User, dir)
+	for _, dir := range foldersOf(v) {
+		if f, ok := looked[dir]; ok && !f.writable {
+			i.find(v.Name, Fail, "choose a folder under paths that "+i.m.facts.User+" may write to, or log in as a user who may",
+				"%s may not be written by %s (needed for %s)", f.nearest, i.m.facts.User, dir)
+		}
 	}
 	return nil
 }
 
 // disk looks at the free space and inodes of each file system once.
 func (i *inspector) disk(ctx context.Context) error {
+	looked, err := i.folders(ctx)
+	if err != nil {
+		return err
+	}
 	seen := make(map[string]bool)
 	for _, v := range i.m.servers {
-		for _, d := range append(dataDirs(v), v.Paths.LogDir, path.Dir(v.Paths.Binary)) {
-			out, err := i.m.output(ctx, "/bin/sh", "-c", existing+`df -Pk "$d" | tail -n 1; df -Pi "$d" 2>/dev/null | tail -n 1`, "sh", d)
-			if err != nil {
-				return err
-			}
-			space, inodes, _ := strings.Cut(strings.TrimSpace(out), "\n")
-			if fields := strings.Fields(space); len(fields) > 5 && !seen[fields[0]+fields[5]] {
-				seen[fields[0]+fields[5]] = true
-				i.freeSpace(v.Name, fields, strings.Fields(inodes))
+		for _, d := range foldersOf(v) {
+			if f := looked[d]; len(f.space) > 5 && !seen[f.space[0]+f.space[5]] {
+				seen[f.space[0]+f.space[5]] = true
+				i.freeSpace(v.Name, f.space, f.inodes)
 			}
 		}
 	}

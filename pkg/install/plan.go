@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/zkctl/zkctl/inventory"
 	"github.com/zkctl/zkctl/pkg/install/transport"
@@ -18,6 +19,7 @@ type Plan struct {
 	Hosts []HostPlan `json:"hosts"` // in inventory order, those without changes too
 
 	steps []step // that it was made with
+	made  time.Time
 }
 
 // HostPlan is what will change on one machine: first the changes in their order, then the starts.
@@ -103,7 +105,7 @@ func (s *Session) plan(ctx context.Context, steps []step) (Plan, error) {
 		results[index[m]] = plan
 		return err
 	})
-	return Plan{Hosts: results, steps: steps}, err
+	return Plan{Hosts: results, steps: steps, made: s.teller.now()}, err
 }
 
 func (s *Session) planMachine(ctx context.Context, m *machine, steps []step) (HostPlan, error) {
@@ -129,12 +131,11 @@ func (p *planner) add(server, what string, apply func(context.Context) error) {
 // eachServer is a step made of the same work for every server of the machine.
 func eachServer(do func(*planner, context.Context, inventory.Server) error) func(*planner, context.Context) error {
 	return func(p *planner, ctx context.Context) error {
+		var errs []error
 		for _, v := range p.m.servers {
-			if err := do(p, ctx, v); err != nil {
-				return err
-			}
+			errs = append(errs, do(p, ctx, v))
 		}
-		return nil
+		return errors.Join(errs...)
 	}
 }
 

@@ -65,7 +65,8 @@ type inspector struct {
 	m     *machine
 	check string
 	out   []Finding
-	procs map[int]string // command lines of running servers of ours, by process
+
+	looked map[string]folder // by path; see folders
 }
 
 func (i *inspector) find(host string, o Outcome, remedy, format string, args ...any) {

@@ -85,6 +85,9 @@ func (p *planner) oneBinary(ctx context.Context, dst string) error {
 		if err := p.m.host.MkdirAll(ctx, path.Dir(dst), transport.FileMeta{Mode: 0o755}); err != nil {
 			return err
 		}
+		if err := p.m.sweep(ctx, dst); err != nil {
+			return err
+		}
 		if info != nil {
 			if err := p.m.keepPrevious(ctx, dst); err != nil {
 				return err
@@ -94,6 +97,22 @@ func (p *planner) oneBinary(ctx context.Context, dst string) error {
 			p.s.teller.tell(Event{Phase: PhaseApply, Host: p.m.name, Kind: Progress, What: "upload zkctl", Sent: sent, Size: b.Size})
 		})
 	})
+	return nil
+}
+
+// sweep removes what a run that was cut short left beside a file: a part of it, under a temporary name.
+func (m *machine) sweep(ctx context.Context, file string) error {
+	entries, err := m.host.ReadDir(ctx, path.Dir(file))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if transport.IsTemporary(e.Name) && strings.HasPrefix(e.Name, "."+path.Base(file)+".") {
+			if err := m.host.Remove(ctx, path.Join(path.Dir(file), e.Name)); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

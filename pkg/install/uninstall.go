@@ -154,7 +154,7 @@ func (m *machine) clear(ctx context.Context, v inventory.Server, dir string, our
 		return b2i(a.Name == ".zkctl") - b2i(b.Name == ".zkctl")
 	})
 	for _, e := range entries {
-		if ours(e.Name) {
+		if ours(e.Name) || transport.IsTemporary(e.Name) {
 			if err := m.host.RemoveAll(ctx, path.Join(dir, e.Name)); err != nil {
 				return err
 			}
