@@ -17,6 +17,9 @@ type silent struct{}
 
 func (silent) Printf(string, ...any) {}
 
+// pace is how long a client waits between two tries to connect.
+const pace = 20 * time.Millisecond
+
 // A helm says which server a client is to connect to; it is a HostProvider.
 type helm struct {
 	mu      sync.Mutex
@@ -27,9 +30,10 @@ func (h *helm) Init([]string) error { return nil }
 func (h *helm) Len() int            { return 1 }
 func (h *helm) Connected()          {}
 func (h *helm) Next() (string, bool) {
+	<-time.After(pace)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.address, true // true: pause before the next try
+	return h.address, false // true would be a second's pause, also before the first try
 }
 
 func (h *helm) steer(address string) {
