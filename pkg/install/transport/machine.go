@@ -155,6 +155,12 @@ func forward(progress func(int64)) func(int64) {
 
 const tempTag = ".zkctl-"
 
+// IsTemporary tells whether name, without its folder, is one that a file has only while it is written. A host or a
+// connection that dies meanwhile leaves it.
+func IsTemporary(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, tempTag)
+}
+
 // tempFor names a temporary file beside p.
 func tempFor(p string) string {
 	base := path.Base(p)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -227,5 +228,19 @@ func TestCancelledBeforehand(t *testing.T) {
 	cancel()
 	if _, err := Local("here", nil).Run(ctx, Command{Argv: []string{"true"}}); err == nil {
 		t.Error("a command was run")
+	}
+}
+
+// TestTemporaryNames tells names that Upload gives for a while from those of files that stay.
+func TestTemporaryNames(t *testing.T) {
+	for _, p := range []string{"/usr/local/bin/zkctl", "/etc/zkctl/.zkctl", "/x/" + strings.Repeat("long", 60)} {
+		if name := path.Base(tempFor(p)); !IsTemporary(name) || IsTemporary(path.Base(p)) {
+			t.Errorf("%s and %s are not told apart", name, p)
+		}
+	}
+	for _, name := range []string{"zkctl", ".zkctl", ".zkctl.lock", "zkctl-zk1.service", "x.zkctl-1"} {
+		if IsTemporary(name) {
+			t.Errorf("%s is taken for a temporary file", name)
+		}
 	}
 }
