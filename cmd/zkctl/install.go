@@ -82,15 +82,14 @@ func (o *installOptions) run(ctx context.Context) (err error) {
 }
 
 func (o *installOptions) steps(ctx context.Context, w *work, report *installReport) (err error) {
-	if report.Checks, err = w.Preflight(ctx); err != nil {
-		return err
-	}
+	report.Checks, err = w.Preflight(ctx)
 	failed := install.FailedChecks(report.Checks)
-	if report.Plan, err = w.Plan(ctx); err != nil {
-		return errors.Join(failed, err)
+	if err == nil {
+		report.Plan, err = w.Plan(ctx)
 	}
-	if err := o.show(w, *report); err != nil {
-		return errors.Join(failed, err)
+	// What the other hosts told is shown whatever one of them did.
+	if err := errors.Join(o.show(w, *report, err == nil), err); err != nil {
+		return fmt.Errorf("nothing was changed:\n%w", errors.Join(failed, err))
 	}
 	switch {
 	case failed != nil:
@@ -115,13 +114,13 @@ func (o *installOptions) steps(ctx context.Context, w *work, report *installRepo
 	return errors.Join(o.showServers(w, report, ensemble, err == nil && len(o.only.Value()) == 0), err)
 }
 
-// show prints what the checks found and what the plan is.
-func (o *installOptions) show(w *work, report installReport) error {
+// show prints what the checks found and, when it is whole, what the plan is.
+func (o *installOptions) show(w *work, report installReport, whole bool) error {
 	if o.output != outputTable {
 		return nil
 	}
 	w.console.say("")
-	if err := printFindings(o.env.stdout, o.env.screen(), report.Checks); err != nil {
+	if err := printFindings(o.env.stdout, o.env.screen(), report.Checks); err != nil || !whole {
 		return err
 	}
 	return printPlan(o.env.stdout, o.env.screen(), report.Plan)
