@@ -12,7 +12,7 @@ servers = sys.argv[1]
 
 
 def connect(**kw):
-    zk = KazooClient(hosts=servers, timeout=20, connection_retry={"max_tries": -1, "max_delay": 0.2},
+    zk = KazooClient(hosts=servers, timeout=10, connection_retry={"max_tries": -1, "max_delay": 0.2},
                      command_retry={"max_tries": -1, "max_delay": 0.2}, **kw)
     zk.start(timeout=30)
     return zk
