@@ -38,6 +38,7 @@ type Conn struct {
 	mu     sync.Mutex
 	auth   []proto.ID  // replaced, never changed in place
 	queue  []waiting   // requests in order, from the first that waits
+	room   []waiting   // for the queue when it was empty
 	shake  *handshake  // while the handshake waits for the ensemble
 	term   *term       // in which the client connected; set once
 	closed atomic.Bool // set under mu
@@ -224,9 +225,18 @@ func (c *Conn) read(w *waiting) error {
 	return nil
 }
 
+// keepQueue is how many requests a queue has room for while it is empty.
+const keepQueue = 4
+
 // push queues a request; c.mu is held.
 func (c *Conn) push(w *waiting) {
+	if len(c.queue) == 0 {
+		c.queue = c.room[:0]
+	}
 	c.queue = append(c.queue, *w)
+	if n := cap(c.queue); n > cap(c.room) && n <= keepQueue {
+		c.room = c.queue
+	}
 	c.p.stats.outstanding.Add(1)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/txn"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -61,6 +62,10 @@ func (p *Pipeline) prepareLoop() {
 	}
 }
 
+// txnRoom is how many bytes most transactions take beside what their requests
+// hold: header, digest, and the counters that replace those of the request.
+const txnRoom = txn.HeaderSize + 32
+
 // prepareBatch handles the writes at the front of items and returns how many.
 func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 	var out []zab.Proposal
@@ -70,7 +75,7 @@ func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 	cur.prep.changes.settle(p.tree.LastZxid())
 	for n < len(items) && n < applyBatch && items[n].begin == nil && !items[n].end && items[n].write.Op != proto.OpSync {
 		t := cur.prep.prepare(&items[n].write)
-		out = append(out, zab.Proposal{Zxid: zab.Zxid(t.Zxid), Data: t.Append(nil)})
+		out = append(out, zab.Proposal{Zxid: zab.Zxid(t.Zxid), Data: t.Append(make([]byte, 0, len(items[n].write.Body)+txnRoom))})
 		n++
 	}
 	p.mu.RUnlock()
