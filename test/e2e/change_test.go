@@ -222,7 +222,7 @@ func portTaken(t *testing.T, w *world) {
 	w.bare(t)
 	h := w.hosts()[0]
 	execIn(t, h, `python3 -c 'import socket,time
-s=socket.socket(); s.bind(("0.0.0.0",2181)); s.listen()
+s=socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0",2181)); s.listen()
 open("/run/taken","w").close(); time.sleep(1000)' >/run/taker.log 2>&1 & echo $! >/run/taker`)
 	defer execIn(t, h, `kill $(cat /run/taker); rm -f /run/taken`)
 	eventually(t, "a listener on port 2181", func() error {
