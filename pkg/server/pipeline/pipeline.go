@@ -19,8 +19,12 @@
 // Goroutines: each connection's own (reads, and handing over writes), one that
 // prepares writes while this server leads, one that applies, one that expires
 // sessions while this server leads, and one for each snapshot being written.
-// Lock order: Pipeline.mu, Pipeline.conns.mu, Conn.mu, then what the watch
-// tables, the session table and a connection's output hold for themselves.
+// Lock order: Pipeline.mu, Pipeline.conns.mu, Conn.mu, term.mu, then what the
+// watch tables, the session table, the inboxes, the order and a connection's
+// output hold for themselves.
+//
+// Whatever is handed to the order or to the prepare goroutine is handed over
+// under term.mu (term.do): once a term has ended nothing of it follows.
 //
 // Source: the chain of RequestProcessors in Apache ZooKeeper
 // (PrepRequestProcessor.java, ProposalRequestProcessor.java,
