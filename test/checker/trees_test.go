@@ -63,6 +63,9 @@ func walk(c *zk.Conn, at string, tree map[string]string) error {
 		return err
 	}
 	tree[at] = fmt.Sprintf("%q %+v", data, *stat)
+	if stat.NumChildren == 0 {
+		return nil
+	}
 	children, _, err := c.Children(at)
 	if err != nil {
 		return err
