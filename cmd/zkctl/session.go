@@ -174,12 +174,3 @@ func executable(named string) (string, error) {
 	}
 	return exe, nil
 }
-
-// serverNames lists the servers of an ensemble in its order.
-func serverNames(servers []inventory.Server) []string {
-	names := make([]string, len(servers))
-	for i, s := range servers {
-		names[i] = s.Name
-	}
-	return names
-}

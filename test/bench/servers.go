@@ -34,7 +34,7 @@ func zkctl(ctx context.Context, dir string) (launcher, error) {
 }
 
 // errNoJava says why Apache's server is not measured.
-var errNoJava = errors.New("Apache's server is not measured: apt-get install default-jre-headless libzookeeper-java")
+var errNoJava = errors.New("the server of Apache is not measured: apt-get install default-jre-headless libzookeeper-java")
 
 // java launches Apache's server from Debian's jars.
 func java() (launcher, error) {

@@ -71,7 +71,8 @@ func oldPEM(t *testing.T, file, passphrase string) ssh.PublicKey {
 	key := newECDSA(t)
 	der, err := x509.MarshalECPrivateKey(key)
 	must(t, err)
-	block, err := x509.EncryptPEMBlock(rand0{}, "EC PRIVATE KEY", der, []byte(passphrase), x509.PEMCipherAES128) //nolint:staticcheck // the old format is what is tested
+	//lint:ignore SA1019 the old format is what is tested
+	block, err := x509.EncryptPEMBlock(rand0{}, "EC PRIVATE KEY", der, []byte(passphrase), x509.PEMCipherAES128) //nolint:staticcheck // likewise
 	must(t, err)
 	must(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
 	signer, err := ssh.NewSignerFromKey(key)

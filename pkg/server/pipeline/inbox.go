@@ -56,12 +56,6 @@ func (q *inbox[T]) clear() {
 	q.items = nil
 }
 
-func (q *inbox[T]) len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.items)
-}
-
 // close lets take return false once everything has been taken.
 func (q *inbox[T]) close() {
 	q.mu.Lock()

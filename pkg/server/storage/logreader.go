@@ -192,14 +192,14 @@ func (l *LogReader) entry(length int, sum uint64, reuse bool) ([]byte, error) {
 // the damage is a record whose head was lost.
 func (l *LogReader) end(f Flaw) error {
 	for {
-		b, err := l.r.Peek(1)
+		_, err := l.r.Peek(1) // fills the buffer
 		if errors.Is(err, io.EOF) {
 			return io.EOF
 		}
 		if err != nil {
 			return fmt.Errorf("read log %s: %w", l.path, err)
 		}
-		b, _ = l.r.Peek(l.r.Buffered())
+		b, _ := l.r.Peek(l.r.Buffered())
 		if !zero(b) {
 			return l.damage(f)
 		}
