@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/zkctl/zkctl/inventory"
 	"github.com/zkctl/zkctl/pkg/install"
 	"github.com/zkctl/zkctl/pkg/install/problem"
 	"github.com/zkctl/zkctl/pkg/install/transport"
