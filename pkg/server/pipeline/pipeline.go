@@ -288,18 +288,16 @@ func (p *Pipeline) monotonic() int64 { return time.Since(p.start).Milliseconds()
 // Commit implements [quorum.Machine].
 func (p *Pipeline) Commit(ps []zab.Proposal) { p.applying.put(applyItem{proposals: ps}) }
 
-// LastZxid is the zxid of the last transaction applied, or that at which the
-// epoch begins when there was none in it yet.
+// LastZxid is how far this server is: the zxid of the last transaction
+// applied, or where the epoch begins when there was none in it yet. A client
+// that comes from a leader of Apache's has seen the latter (Leader.java,
+// startZkServer) and is not ahead of us. Our own replies tell only
+// transactions, so that no follower of Apache's finds our clients ahead of it.
 func (p *Pipeline) LastZxid() int64 {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.lastZxid()
+	return max(p.tree.LastZxid(), p.floor.Load())
 }
-
-// lastZxid is LastZxid for who holds mu. Clients are told where the epoch
-// begins because other servers tell them so, Apache's among them, and none may
-// seem to be behind.
-func (p *Pipeline) lastZxid() int64 { return max(p.tree.LastZxid(), p.floor.Load()) }
 
 // Alive returns when the goroutine that applies has answered, and with an
 // error when it has not until ctx ends.

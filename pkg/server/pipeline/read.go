@@ -22,7 +22,7 @@ func (c *Conn) answer(w *waiting) {
 	if err == nil && d.Err() != nil {
 		err = d.Err()
 	}
-	c.reply(w, codeOf(err), c.p.lastZxid(), reply)
+	c.reply(w, codeOf(err), c.p.tree.LastZxid(), reply)
 	if c.closed.Load() { // perhaps while this left a watch
 		c.p.watches.RemoveWatcher(c)
 	}

@@ -15,7 +15,7 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 	if e, ok := t.Body.(*txn.Error); ok {
 		code = e.Code
 	}
-	zxid := c.p.lastZxid()
+	zxid := c.p.tree.LastZxid()
 	switch {
 	case code == proto.ErrSessionMoved:
 		c.Close() // without an answer: the client is somewhere else
@@ -30,7 +30,7 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 func (c *Conn) replySync(w *waiting) {
 	d := jute.NewDecoder(w.body)
 	path := d.String()
-	c.reply(w, codeOf(d.Err()), c.p.lastZxid(), func(b []byte) []byte { return jute.AppendString(b, path) })
+	c.reply(w, codeOf(d.Err()), c.p.tree.LastZxid(), func(b []byte) []byte { return jute.AppendString(b, path) })
 }
 
 // appendResult writes what a successful write answers.
