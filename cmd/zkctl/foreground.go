@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -71,24 +70,12 @@ func blame(err error, otherwise string) error {
 	return &problem.Problem{Op: "start", Err: errors.New(text), Do: do}
 }
 
-// nameListener says who has the port that could not be bound.
-func nameListener(err error, cfg *config.Config) error {
-	var op *net.OpError
-	if !errors.Is(err, syscall.EADDRINUSE) || !errors.As(err, &op) {
+// advisePort says what to try when a port could not be bound.
+func advisePort(err error, cfg *config.Config) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	port := cfg.ClientPort
-	if at, ok := op.Addr.(*net.TCPAddr); ok {
-		port = at.Port
-	}
-	who := listener(port)
-	if who == "" {
-		return err
-	}
-	return &problem.Problem{
-		Op: "start", Err: fmt.Errorf("port %d is in use by %s: %w", port, who, err),
-		Do: "stop that process, or set another port in " + cfg.File,
-	}
+	return &problem.Problem{Op: "start", Err: err, Do: "stop that process, or set another port in " + cfg.File}
 }
 
 func (o *serverOptions) serve(c *cli.Context) error {
@@ -131,7 +118,7 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	err = srv.Run(ctx)
 	notify(log, sd.SdNotifyStopping)
 	if err != nil {
-		err = nameListener(err, cfg)
+		err = advisePort(err, cfg)
 		log.Error("stopped", "err", err)
 		return err
 	}

@@ -353,7 +353,7 @@ func TestOutstanding(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	s, p := start(t, nil)
 	_, err := Listen(context.Background(), Config{Addr: s.Addr().String()}, p)
-	if err == nil || !strings.Contains(err.Error(), s.Addr().String()) || !strings.Contains(err.Error(), "(pid ") {
+	if err == nil || !strings.Contains(err.Error(), s.Addr().String()) || !strings.Contains(err.Error(), "held by process ") {
 		t.Errorf("%v does not name port and process", err)
 	}
 }

@@ -79,10 +79,23 @@ func socketHolder(inode string) string {
 	}
 	for _, file := range files {
 		if target, err := os.Readlink(file); err == nil && target == "socket:["+inode+"]" {
-			process := filepath.Dir(filepath.Dir(file))
-			name, _ := os.ReadFile(filepath.Join(process, "comm")) // without it the pid has to do
-			return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), filepath.Base(process))
+			return processName(filepath.Dir(filepath.Dir(file)))
 		}
 	}
 	return ""
+}
+
+// processName tells number and command line of the process in a folder of
+// proc(5).
+func processName(dir string) string {
+	const longest = 200
+	line, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // without it the number has to do
+	words := strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
+	if len(words) > longest {
+		words = words[:longest] + "..."
+	}
+	if words == "" {
+		return "process " + filepath.Base(dir)
+	}
+	return fmt.Sprintf("process %s (%s)", filepath.Base(dir), words)
 }

@@ -18,7 +18,7 @@ func TestExplain(t *testing.T) {
 	address := ln.Addr().String()
 	_, err = net.Listen("tcp", address)
 	got := Explain(err, address)
-	if want := fmt.Sprintf("(pid %d)", os.Getpid()); !errors.Is(got, err) || !strings.Contains(got.Error(), want) || !strings.Contains(got.Error(), address) {
+	if want := fmt.Sprintf("held by process %d (", os.Getpid()); !errors.Is(got, err) || !strings.Contains(got.Error(), want) || !strings.Contains(got.Error(), address) {
 		t.Errorf("%v does not tell of %s and %s", got, address, want)
 	}
 }
