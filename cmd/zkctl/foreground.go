@@ -70,12 +70,16 @@ func blame(err error, otherwise string) error {
 	return &problem.Problem{Op: "start", Err: errors.New(text), Do: do}
 }
 
-// advisePort says what to try when a port could not be bound.
-func advisePort(err error, cfg *config.Config) error {
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return err
+// advise says what to try when a port could not be bound or the disk is full.
+func advise(err error, cfg *config.Config) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return &problem.Problem{Op: "start", Err: err, Do: "stop that process, or set another port in " + cfg.File}
+	case errors.Is(err, syscall.ENOSPC):
+		return &problem.Problem{Op: "keep the log", Err: err,
+			Do: "free space on the file systems of dataDir and dataLogDir (zkctl purge --dry-run --config " + cfg.File + " shows what may go), then start again"}
 	}
-	return &problem.Problem{Op: "start", Err: err, Do: "stop that process, or set another port in " + cfg.File}
+	return err
 }
 
 func (o *serverOptions) serve(c *cli.Context) error {
@@ -118,7 +122,7 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	err = srv.Run(ctx)
 	notify(log, sd.SdNotifyStopping)
 	if err != nil {
-		err = advisePort(err, cfg)
+		err = advise(err, cfg)
 		log.Error("stopped", "err", err)
 		return err
 	}

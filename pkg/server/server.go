@@ -80,7 +80,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.store = store
 	err = s.run(ctx)
-	return errors.Join(err, store.Close())
+	cerr := store.Close()
+	if err != nil && errors.Is(cerr, storage.ErrFailed) {
+		cerr = nil // err says already what failed
+	}
+	return errors.Join(err, cerr)
 }
 
 func (s *Server) storageOptions() storage.Options {
