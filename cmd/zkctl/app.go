@@ -40,7 +40,11 @@ const compatible = "3.9.3"
 // server is the text that srvr and mntr tell; tools parse the leading number
 // (VerGen.java).
 func (b build) server() string {
-	return fmt.Sprintf("%s-zkctl-%s-%s, built on %s", compatible, b.version, b.commit, b.date)
+	which := b.version
+	if !strings.Contains(which, b.commit) {
+		which += "-" + b.commit
+	}
+	return fmt.Sprintf("%s-zkctl-%s, built on %s", compatible, which, b.date)
 }
 
 // usageError is a mistake in the command line.

@@ -99,7 +99,7 @@ func (o *installOptions) steps(ctx context.Context, w *work, report *installRepo
 	case report.Plan.Empty():
 		return o.showServers(w, report, w.Status(ctx), true)
 	}
-	if err := o.approve(ctx, w, fmt.Sprintf("Make these %d changes?", report.Plan.Len())); err != nil {
+	if err := o.approve(ctx, w, fmt.Sprintf("Make %s?", changes(report.Plan.Len()))); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -166,7 +166,7 @@ func printPlan(out io.Writer, s screen, plan install.Plan) error {
 			fmt.Fprintf(out, "  %s\n", planLine("", h, st.What()))
 		}
 	}
-	_, err := fmt.Fprintf(out, "\n%d changes\n", plan.Len())
+	_, err := fmt.Fprintf(out, "\n%s\n", changes(plan.Len()))
 	return err
 }
 
@@ -236,4 +236,12 @@ func (o *installOptions) showServers(w *work, report *installReport, e fourlette
 		return exitError(status)
 	}
 	return nil
+}
+
+// changes counts in words.
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
 }

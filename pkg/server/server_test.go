@@ -253,7 +253,7 @@ func TestCannotStart(t *testing.T) {
 		t.Errorf("two servers share a directory: %v", err)
 	}
 	err := start(t.TempDir(), "")
-	if err == nil || !strings.Contains(err.Error(), r.address) || !strings.Contains(err.Error(), fmt.Sprintf("pid %d", os.Getpid())) {
+	if err == nil || !strings.Contains(err.Error(), r.address) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
 		t.Errorf("the port is held: %v", err)
 	}
 	if err := start(t.TempDir(), "DigestAuthenticationProvider.digestAlg=MD5\n"); err == nil || !strings.Contains(err.Error(), "MD5") {
