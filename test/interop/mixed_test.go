@@ -1,0 +1,147 @@
+package interop
+
+import (
+	"fmt"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"github.com/zkctl/zkctl/test/ensemble"
+)
+
+// A kind is whose program a server is.
+type kind string
+
+const (
+	ours   kind = "zkctl"
+	apache kind = "Apache's"
+)
+
+// kinds says of which kind each server is when it is started next.
+type kinds struct {
+	launch map[kind]ensemble.Launcher
+
+	mu   sync.Mutex
+	kind map[int]kind // by sid
+}
+
+// newKinds is for servers 1, 2 and so on. The test is skipped without Apache's.
+func newKinds(t *testing.T, of ...kind) *kinds {
+	t.Helper()
+	k := &kinds{launch: map[kind]ensemble.Launcher{apache: ensemble.Java(t), ours: ensemble.Zkctl(t)}, kind: make(map[int]kind)}
+	for i, kind := range of {
+		k.kind[i+1] = kind
+	}
+	return k
+}
+
+// start starts servers whose kind can change from start to start. Snapshots are
+// taken often.
+func (k *kinds) start(t *testing.T) *ensemble.Ensemble {
+	t.Helper()
+	o := options(len(k.kind))
+	o.Config["snapCount"], o.Config["extendedTypesEnabled"] = "100", "true"
+	o.Launch = func(sid int) ensemble.Launcher {
+		return func(config string) *exec.Cmd { return k.launch[k.of(sid)](config) }
+	}
+	e := ensemble.Start(t, o)
+	c := dial(t, e.Addr(1))
+	for _, path := range []string{"/rovers", "/multi"} {
+		c.create(path, "", 0)
+	}
+	c.sync()
+	return e
+}
+
+func (k *kinds) of(sid int) kind {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kind[sid]
+}
+
+func (k *kinds) set(sid int, to kind) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kind[sid] = to
+}
+
+// Servers of both kinds serve together and lead each other, in either majority.
+func TestMixedEnsembles(t *testing.T) {
+	t.Run("one of Apache's", func(t *testing.T) { mixed(t, newKinds(t, ours, apache, ours)) })
+	t.Run("two of Apache's", func(t *testing.T) { mixed(t, newKinds(t, apache, ours, apache)) })
+}
+
+func mixed(t *testing.T, k *kinds) {
+	e := k.start(t)
+	ws := startWriters(t, e)
+	rovers := make(map[int]*rover)
+	for sid := 1; sid <= e.Len(); sid++ {
+		rovers[sid] = newRover(t, e, sid)
+	}
+	for round, sid := range []int{2, 1, 2} { // the kind changes every time but perhaps the first
+		before := e.WaitLeader()
+		crown(t, e, ws, rovers, sid, fmt.Sprintf("/round-%d", round))
+		t.Logf("round %d: after server %d, %s, leads %d, %s", round, before, k.of(before), sid, k.of(sid))
+		for home, r := range rovers {
+			r.whole()
+			r.through(e, home)
+			r.hop(e, home)
+		}
+		checkDigests(t, e)
+	}
+	ws.end(t)
+	settle(t, e, ws, rovers)
+}
+
+// settle looks at what is left when nobody writes any more.
+func settle(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*rover) {
+	t.Helper()
+	for _, r := range rovers {
+		r.whole()
+	}
+	last := dial(t, e.Addr(1))
+	for _, r := range rovers {
+		r.Close()
+		last.sync()
+		if last.exists(r.ephemeral) {
+			t.Errorf("%s outlives its session, which was closed", r.ephemeral)
+		}
+	}
+	ws.check(t, sameTrees(t, e))
+	checkDigests(t, e)
+}
+
+// crown makes a server of three the leader: it and the leader write alone, then the
+// leader is killed, and the third, which missed what was written, cannot win. The
+// clients of the leader go to the new one, those of the third wait for it to return.
+func crown(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*rover, sid int, dir string) {
+	t.Helper()
+	leader := e.WaitLeader()
+	if leader == sid {
+		return
+	}
+	third := 1 + 2 + 3 - sid - leader
+	var set []*watches
+	for home, r := range rovers {
+		set = append(set, r.arm(fmt.Sprintf("%s-%d", dir, home)))
+	}
+	e.Kill(third)
+	for _, w := range set {
+		w.meanwhile(rovers[sid].goClient)
+	}
+	ws.wait(t, 20)
+	rovers[leader].helm.steer(e.Addr(sid))
+	e.Kill(leader)
+	e.Restart(third)
+	ensemble.Eventually(t, fmt.Sprintf("server %d to lead", sid), func() bool { return e.Leader() == sid })
+	e.WaitServing(third)
+	for _, r := range rovers {
+		r.waitSession()
+	}
+	for _, w := range set {
+		w.fire(rovers[third].goClient)
+	}
+	ws.wait(t, 20)
+	e.Restart(leader)
+	e.WaitAll()
+}
