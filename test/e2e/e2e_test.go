@@ -67,6 +67,7 @@ func common() []scene {
 }
 
 func TestPlain(t *testing.T) {
+	t.Parallel() // scenes wait more than they work
 	play(t, testbed.Plain, append(common(),
 		scene{"login", logins, true},
 		scene{"bastion", throughBastion, true},
@@ -82,6 +83,7 @@ func TestSystemd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the smoke test is TestPlain")
 	}
+	t.Parallel()
 	play(t, testbed.Systemd, append(common(),
 		scene{"sudo", sudoLogin, true},
 		scene{"hang", hungServer, true},
