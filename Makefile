@@ -26,8 +26,12 @@ test: test-deps ## all tests; installs what they need when root, else says what 
 test-deps: ## what the tests need beside Go (Debian packages), when root
 	@bash test/deps.sh
 
-race: ## the tests of the packages under the race detector (needs a C compiler)
+race: ## the packages, and servers under kills, under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./pkg/... ./inventory/... ./templates/...
+	CGO_ENABLED=1 go build -race -o bin/zkctl-race ./cmd/zkctl
+	rm -f bin/race.*
+	GORACE=log_path=$(CURDIR)/bin/race ZKCTL_TEST_BINARY=$(CURDIR)/bin/zkctl-race go test -count=1 -timeout 10m ./test/checker/...
+	@! cat bin/race.* 2>/dev/null || { echo "the servers raced, see above"; exit 1; }
 
 lint: ## gofmt, vet, staticcheck
 	@files=$$(gofmt -l cmd pkg inventory templates test); [ -z "$$files" ] || { echo "gofmt would change:"; echo "$$files"; exit 1; }

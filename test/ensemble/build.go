@@ -12,7 +12,8 @@ import (
 // command is the package of the program under test.
 const command = "github.com/zkctl/zkctl/cmd/zkctl"
 
-// binary is the program under test, built once a test process.
+// binary is the program under test, built once a test process, or the one that
+// ZKCTL_TEST_BINARY names: one built with -race, or an older one.
 var binary = sync.OnceValues(build)
 
 // buildDir is where the binary lies, "" before it is built.
@@ -22,6 +23,9 @@ var buildDir struct {
 }
 
 func build() (string, error) {
+	if path := os.Getenv("ZKCTL_TEST_BINARY"); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "zkctl-ensemble-")
 	if err != nil {
 		return "", err
