@@ -2,9 +2,15 @@ package interop
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/zkctl/zkctl/test/ensemble"
 )
@@ -36,21 +42,57 @@ func newKinds(t *testing.T, of ...kind) *kinds {
 }
 
 // start starts servers whose kind can change from start to start. Snapshots are
-// taken often.
+// taken often. An initLimit of 3 s is how long Apache's leader waits for a follower
+// that missed its election, of whichever kind, before it elects again.
 func (k *kinds) start(t *testing.T) *ensemble.Ensemble {
 	t.Helper()
 	o := options(len(k.kind))
-	o.Config["snapCount"], o.Config["extendedTypesEnabled"] = "100", "true"
+	o.Config["snapCount"], o.Config["extendedTypesEnabled"], o.Config["initLimit"] = "100", "true", "15"
 	o.Launch = func(sid int) ensemble.Launcher {
 		return func(config string) *exec.Cmd { return k.launch[k.of(sid)](config) }
 	}
+	o.Idle = true
 	e := ensemble.Start(t, o)
-	c := dial(t, e.Addr(1))
-	for _, path := range []string{"/rovers", "/multi"} {
+	straight(t, e)
+	e.RestartAll()
+	furnish(t, dial(t, e.Addr(1)))
+	return e
+}
+
+// furnish creates what tests write below, and a znode of each rarer kind.
+func furnish(t *testing.T, c *goClient) {
+	t.Helper()
+	for _, path := range []string{"/rovers", "/multi", "/furniture"} {
 		c.create(path, "", 0)
 	}
+	_, err := c.CreateContainer("/furniture/container", []byte("c"), 4, open)
+	wantErr(t, "container", err, nil)
+	_, err = c.CreateTTL("/furniture/ttl", nil, zk.FlagTTL, open, time.Hour)
+	wantErr(t, "TTL", err, nil)
+	_, err = c.Create("/furniture/read-only", []byte("r"), 0, zk.WorldACL(zk.PermRead|zk.PermAdmin))
+	wantErr(t, "create with an ACL", err, nil)
+	_, err = c.SetACL("/furniture/container", append(zk.DigestACL(zk.PermAll, "u", "p"), zk.WorldACL(zk.PermRead)...), -1)
+	wantErr(t, "setACL", err, nil)
 	c.sync()
-	return e
+}
+
+// straight takes the relays out of all zoo.cfg, which are the same then, as where
+// people migrate. What is no server yet refuses connections as it does there, where
+// a relay would take them and hang up, after which a learner looks for a leader
+// again and Apache's leader misses it for initLimit.
+func straight(t *testing.T, e *ensemble.Ensemble) {
+	t.Helper()
+	relays := regexp.MustCompile(`(?m)^(server\.(\d)=127\.\d+\.\d+)\.\d+:`)
+	for sid := 1; sid <= e.Len(); sid++ {
+		path := filepath.Join(e.Dir(sid), "zoo.cfg")
+		cfg, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, relays.ReplaceAll(cfg, []byte("$1.$2:")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (k *kinds) of(sid int) kind {
