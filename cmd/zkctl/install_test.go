@@ -147,7 +147,7 @@ func TestSetupMistakes(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"install", exitUsage, `which servers\? name an inventory with -i`},
+		{"install", exitUsage, `which hosts\? name an inventory with -i`},
 		{"install -i " + inv + " extra", exitUsage, "install takes no argument"},
 		{"install -i " + inv + " --parallel 0", exitUsage, "--parallel 0: at least 1"},
 		{"install -i " + inv + " --only zk9", exitFailed, `the inventory has no host "zk9"`},

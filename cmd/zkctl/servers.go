@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,6 +68,9 @@ func positive(name string) func(*cli.Context, time.Duration) error {
 // targets lists the servers, and names their ensemble when an inventory does.
 func (f *targetFlags) targets(env environment) (ensemble string, targets []target, err error) {
 	if f.servers.Value() == nil {
+		if len(inventoryPaths(env, f.inventories.Value())) == 0 {
+			return "", nil, usagef("which servers? name an inventory with -i hosts.yaml or $%s, or servers with --servers host:2181,...", inventoryEnv)
+		}
 		return inventoryTargets(env, f.inventories.Value())
 	}
 	if f.inventories.Value() != nil {
@@ -116,9 +120,9 @@ func inventoryTargets(env environment, paths []string) (string, []target, error)
 // loadServers reads the inventory files, or those of the environment when there
 // are none.
 func loadServers(env environment, paths []string) (*inventory.Inventory, []inventory.Server, error) {
-	paths, err := inventoryPaths(env, paths)
-	if err != nil {
-		return nil, nil, err
+	paths = inventoryPaths(env, paths)
+	if len(paths) == 0 {
+		return nil, nil, usagef("which hosts? name an inventory with -i hosts.yaml or $%s", inventoryEnv)
 	}
 	inv, err := inventory.Load(inventory.Options{
 		Stdin:     env.stdin,
@@ -138,16 +142,9 @@ func loadServers(env environment, paths []string) (*inventory.Inventory, []inven
 	return inv, servers, nil
 }
 
-func inventoryPaths(env environment, paths []string) ([]string, error) {
-	if len(paths) == 0 {
-		for _, p := range strings.Split(env.getenv(inventoryEnv), ":") {
-			if p != "" {
-				paths = append(paths, p)
-			}
-		}
+func inventoryPaths(env environment, paths []string) []string {
+	if len(paths) > 0 {
+		return paths
 	}
-	if len(paths) == 0 {
-		return nil, usagef("which servers? name an inventory with -i hosts.yaml or $%s, or servers with --servers host:2181,...", inventoryEnv)
-	}
-	return paths, nil
+	return slices.DeleteFunc(strings.Split(env.getenv(inventoryEnv), ":"), func(p string) bool { return p == "" })
 }
