@@ -63,6 +63,7 @@ func common() []scene {
 		{"interrupt", interrupted, true},
 		{"disk full", diskFull, true},
 		{"uninstall", uninstall, true},
+		{"binary there", installWithBinary, true},
 	}
 }
 

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -41,6 +43,26 @@ func installFromNothing(t *testing.T, w *world) {
 	}
 	w.runLog(t, "install")
 	w.figures(t, inv)
+}
+
+// installWithBinary installs on hosts that have this very zkctl already: it is
+// not sent again.
+func installWithBinary(t *testing.T, w *world) {
+	w.bare(t)
+	exe, err := os.ReadFile(binary(t))
+	must(t, err)
+	w.each(t, func(h *testbed.Host) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := h.ExecInput(ctx, bytes.NewReader(exe), "/bin/sh", "-c", "cat >/usr/local/bin/zkctl && chmod 755 /usr/local/bin/zkctl")
+		return err
+	})
+	r := w.ok(t, "install", "-i", w.inventory(t, inventorySpec{}), "--yes")
+	saysNot(t, r.all(), "install /usr/local/bin/zkctl (", "replace /usr/local/bin/zkctl (", "upload zkctl")
+	if !strings.Contains(r.stdout, "leader") {
+		t.Errorf("it does not end with the status table:\n%s", r.stdout)
+	}
+	t.Logf("installing on three hosts that have the binary took %v, election included", r.took.Round(time.Millisecond))
 }
 
 // openFiles asks that the server may open as many files as the inventory says, or
