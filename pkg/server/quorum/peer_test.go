@@ -423,7 +423,7 @@ func TestElectionPortInUse(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), e.members[0].Election[0]) || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("error %v", err)
 	}
-	if runtime.GOOS == "linux" && !strings.Contains(err.Error(), "pid ") {
+	if runtime.GOOS == "linux" && !strings.Contains(err.Error(), "held by process ") {
 		t.Errorf("error %v does not name the holder", err)
 	}
 }
