@@ -108,6 +108,45 @@ func TestDigestMismatch(t *testing.T) {
 	}
 }
 
+// TestFuzzySnapshot installs a tree that is ahead of its zxid, as a leader of
+// Apache's sends it under load: digests count again from the first term on.
+func TestFuzzySnapshot(t *testing.T) {
+	from := leader(t, nil)
+	from.connect().must(proto.OpCreate, create("/a", 0))
+	ahead, err := from.p.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := ahead.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, testConfig(), nil)
+	f.wrong = true
+	staged, err := f.p.Receive(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := zab.Zxid(ahead.Zxid()) - 1
+	if err := f.p.Install(staged, base); err != nil {
+		t.Fatal(err)
+	}
+	other := func(zxid zab.Zxid) *txn.Txn {
+		return &txn.Txn{Header: txn.Header{Zxid: int64(zxid), Type: proto.OpError}, Body: &txn.Error{Code: proto.ErrNoNode},
+			Digest: &txn.Digest{Version: txn.DigestVersion, Tree: 12345}}
+	}
+	for i, want := range []int64{0, 1} {
+		f.commit(other(base + 1 + zab.Zxid(i)))
+		f.follow(2)
+		if err := f.p.Alive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := f.p.Stats().DigestMismatches.Load(); n != want {
+			t.Errorf("%d mismatches after %d transactions, want %d", n, i+1, want)
+		}
+	}
+}
+
 // TestUnreadable stops at a proposal that cannot be read: what follows it must
 // not be applied.
 func TestUnreadable(t *testing.T) {

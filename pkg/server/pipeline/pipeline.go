@@ -97,8 +97,9 @@ type Pipeline struct {
 	ids   *session.IDs
 	start time.Time
 
-	mu   sync.RWMutex // the tree, and the order of replies and events
-	tree *tree.Tree
+	mu    sync.RWMutex // the tree, and the order of replies and events
+	tree  *tree.Tree
+	fuzzy bool // the tree may be ahead of its zxid; see checkDigest
 
 	watches *watch.Manager[*Conn]
 	conns   connTable
@@ -221,6 +222,7 @@ func (p *Pipeline) Term(t quorum.Term) {
 func (p *Pipeline) beginTerm(t quorum.Term) {
 	cur := &term{Term: t, stop: make(chan struct{})}
 	p.touched.Drain(nil)
+	p.setFuzzy(false)
 	p.floor.Store(int64(zab.MakeZxid(t.Epoch, 0)))
 	if cur.leading() {
 		cur.sessions = p.newTracker()
