@@ -56,6 +56,13 @@ func replace(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*ro
 	other.waitSession()
 	w.meanwhile(other.goClient)
 	ws.wait(t, 150) // more than a snapshot's worth
+	// A server of Apache's that joins a leader of Apache's may lose what is proposed
+	// just then (ZOOKEEPER-4394, in 3.8.0), and it does on a busy machine. Our leader
+	// gives it no occasion to.
+	if to == apache && k.of(e.WaitLeader()) == apache {
+		ws.rest.Lock()
+		defer ws.rest.Unlock()
+	}
 	e.Restart(sid)
 	e.WaitAll()
 	if st := e.Status(sid); st.Role != fourletter.ModeFollower || strings.HasPrefix(st.Version, "3.8") != (to == apache) {
@@ -75,17 +82,24 @@ func TestTakeTurnsOnOneDisk(t *testing.T) {
 	ws := startWriters(t, e)
 	r := newRover(t, e, 1)
 	for _, to := range []kind{ours, apache, ours, apache} {
-		ws.wait(t, 350)
+		found, snapshot := newestSnapshot(t, e), ""
+		ws.wait(t, 150)
+		ensemble.Eventually(t, "a snapshot of this kind", func() bool {
+			snapshot = newestSnapshot(t, e)
+			return snapshot != found
+		})
 		w := r.arm("/before-" + fmt.Sprint(ws.count.Load()))
-		snapshot := newestSnapshot(t, e)
-		if snapshot == "snapshot.0" {
-			t.Fatalf("%s wrote no snapshot", k.of(1))
-		}
 		checkDigests(t, e)
+		// Nobody may connect while it starts: one server of Apache's alone listens
+		// before it has a database, and keeps whom it cannot serve then for ever.
+		ws.hold(true)
+		r.helm.steer(nowhere)
 		e.Kill(1)
 		k.set(1, to)
 		e.Restart(1)
 		e.WaitServing(1)
+		ws.hold(false)
+		r.helm.steer(e.Addr(1))
 		r.waitSession()
 		r.whole()
 		r.multi()

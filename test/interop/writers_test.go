@@ -15,17 +15,25 @@ import (
 	"github.com/zkctl/zkctl/test/ensemble"
 )
 
-// A ring is a HostProvider that goes round all servers, from the first on.
+// A ring is a HostProvider that goes round all servers, from the first on, while it
+// is not held.
 type ring struct {
 	addresses []string
 	next      atomic.Int64
+	held      atomic.Bool
 }
+
+// nowhere is an address where nobody listens.
+const nowhere = "127.0.0.1:1"
 
 func (r *ring) Init([]string) error { return nil }
 func (r *ring) Len() int            { return len(r.addresses) }
 func (r *ring) Connected()          {}
 func (r *ring) Next() (string, bool) {
 	<-time.After(pace)
+	if r.held.Load() {
+		return nowhere, false
+	}
 	return r.addresses[int(r.next.Add(1)-1)%len(r.addresses)], false
 }
 
@@ -38,6 +46,7 @@ const beat = 10 * time.Millisecond
 type writers struct {
 	all   []*writer
 	count atomic.Int64 // writes acknowledged
+	rest  sync.RWMutex // held for reading while somebody writes
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
@@ -45,6 +54,7 @@ type writers struct {
 // A writer is one client of [writers], in a directory of its own.
 type writer struct {
 	c       *zk.Conn
+	ring    *ring
 	dir     string
 	session int64
 	want    map[string]string // data by path
@@ -57,8 +67,9 @@ func startWriters(t *testing.T, e *ensemble.Ensemble) *writers {
 	t.Helper()
 	ws := &writers{stop: make(chan struct{})}
 	for sid := 1; sid <= e.Len(); sid++ {
-		c := dialRing(t, &ring{addresses: append(e.Addrs()[sid-1:], e.Addrs()[:sid-1]...)})
-		w := &writer{c: c.Conn, dir: fmt.Sprintf("/writer-%d", sid), session: c.SessionID(), want: make(map[string]string)}
+		r := &ring{addresses: append(e.Addrs()[sid-1:], e.Addrs()[:sid-1]...)}
+		c := dialRing(t, r)
+		w := &writer{c: c.Conn, ring: r, dir: fmt.Sprintf("/writer-%d", sid), session: c.SessionID(), want: make(map[string]string)}
 		c.create(w.dir, "", 0)
 		c.create(w.dir+"/tally", "", 0)
 		ws.all = append(ws.all, w)
@@ -91,7 +102,9 @@ func (ws *writers) run(w *writer) {
 		case <-ws.stop:
 			return
 		case <-tick.C:
+			ws.rest.RLock()
 			w.fault = w.write(n)
+			ws.rest.RUnlock()
 			ws.count.Add(1)
 		}
 	}
@@ -148,6 +161,13 @@ func (ws *writers) wait(t *testing.T, more int64) {
 	t.Helper()
 	goal := ws.count.Load() + more
 	ensemble.Eventually(t, fmt.Sprint(more, " writes"), func() bool { return ws.count.Load() >= goal })
+}
+
+// hold keeps the writers from connecting, or lets them again.
+func (ws *writers) hold(held bool) {
+	for _, w := range ws.all {
+		w.ring.held.Store(held)
+	}
 }
 
 // end stops the writers; none may have seen more than a broken connection.
