@@ -21,7 +21,7 @@ demo: build ## a three-server ensemble on this machine
 	bin/zkctl install -i inventory/local.yaml --yes
 
 test: test-deps ## all tests; installs what they need when root, else says what it skips
-	go test -timeout 25m ./...
+	go test -count=1 -timeout 30m ./...
 
 test-deps: ## what the tests need beside Go (Debian packages), when root
 	@bash test/deps.sh
