@@ -241,7 +241,7 @@ func TestUsToJava(t *testing.T) {
 			}
 			out := stop()
 			// Without a digest it tells that there is none, as from an older release.
-			if withDigest && strings.Contains(strings.ToLower(out), "digest") || strings.Contains(out, "ERROR") {
+			if withDigest && strings.Contains(strings.ToLower(out), "digest") || complains(out) {
 				t.Errorf("the Java server complains: %s", out)
 			}
 			_, r = mustOpen(t, osOptions(dir))
@@ -250,6 +250,18 @@ func TestUsToJava(t *testing.T) {
 			}
 		})
 	}
+}
+
+// complains tells whether a Java server reports an error of its own. One that is
+// asked for a word before it has loaded its database cannot close that
+// connection in order (its zkDb is null), which says nothing of the files.
+func complains(log string) bool {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "ERROR") && !strings.Contains(line, "Error closing a command socket") {
+			return true
+		}
+	}
+	return false
 }
 
 // TestSamples reads files that unmodified Apache servers wrote.
