@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -29,8 +30,19 @@ type program struct {
 	env []string
 }
 
-// run plays the program against servers and gives what it printed but for cues.
+// run is try for servers under test: they must not fail the program.
 func (p program) run(t *testing.T, servers string, cue func()) string {
+	t.Helper()
+	transcript, err := p.try(t, servers, cue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return transcript
+}
+
+// try plays the program against servers and gives what it printed but for cues,
+// and why it failed if it did.
+func (p program) try(t *testing.T, servers string, cue func()) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -55,15 +67,12 @@ func (p program) run(t *testing.T, servers string, cue func()) string {
 		cue()
 	})
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%s: %v\n%s\nstderr:\n%s", p.name, err, transcript, tail(stderr.String(), 60))
+		return transcript, fmt.Errorf("%s: %w\n%s\nstderr:\n%s", p.name, err, transcript, tail(stderr.String(), 60))
 	}
 	if !cued {
-		t.Errorf("%s ended without asking for servers to be killed", p.name)
+		return transcript, fmt.Errorf("%s ended without asking for servers to be killed\nstderr:\n%s", p.name, stderr.String())
 	}
-	if t.Failed() {
-		t.Log(stderr.String())
-	}
-	return transcript
+	return transcript, nil
 }
 
 // follow reads what a program prints, and does what it asks for.
@@ -111,31 +120,45 @@ func roll(e *ensemble.Ensemble) func() {
 // Apache's, and compares.
 func (p program) compare(t *testing.T) {
 	t.Helper()
-	transcripts := make(map[string]string)
-	t.Run("apache", func(t *testing.T) {
+	ours := make(map[string]string)
+	for name, servers := range map[string]int{"standalone": 1, "ensemble": 3} {
+		t.Run(name, func(t *testing.T) {
+			e := ensemble.Start(t, options(servers))
+			ours[name] = p.run(t, e.ConnectString(), roll(e))
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	if diff := difference(ours["standalone"], ours["ensemble"]); diff != "" {
+		t.Errorf("three servers of ours differ from one:\n%s", diff)
+	}
+	t.Run("apache", func(t *testing.T) { p.compareApache(t, ours["standalone"]) })
+}
+
+// apacheTries is how often Apache's server is asked. Killed and started again it
+// may never answer a client that connects before its database is loaded ("zkDb
+// is null" in its log), and then loses that client's session, which has nothing
+// to do with ours. A real difference is there every time.
+const apacheTries = 3
+
+func (p program) compareApache(t *testing.T, ours string) {
+	t.Helper()
+	java := ensemble.Java(t)
+	for try := 1; ; try++ {
 		o := options(1)
-		java := ensemble.Java(t)
 		o.Launch = func(int) ensemble.Launcher { return java }
 		e := ensemble.Start(t, o)
-		transcripts["apache"] = p.run(t, e.ConnectString(), roll(e))
-	})
-	t.Run("standalone", func(t *testing.T) {
-		e := ensemble.Start(t, options(1))
-		transcripts["standalone"] = p.run(t, e.ConnectString(), roll(e))
-	})
-	t.Run("ensemble", func(t *testing.T) {
-		e := ensemble.Start(t, options(3))
-		transcripts["ensemble"] = p.run(t, e.ConnectString(), roll(e))
-	})
-	want, judge := transcripts["apache"], "Apache's server"
-	if want == "" {
-		want, judge = transcripts["standalone"], "one server of ours"
-	}
-	t.Logf("transcript with %s:\n%s", judge, want)
-	for _, name := range []string{"standalone", "ensemble"} {
-		if got := transcripts[name]; got != "" && got != want {
-			t.Errorf("%s differs from %s:\n%s", name, judge, difference(want, got))
+		theirs, err := p.try(t, e.ConnectString(), roll(e))
+		diff := difference(theirs, ours)
+		switch {
+		case err == nil && diff == "":
+			t.Logf("the same transcript with Apache's server:\n%s", theirs)
+			return
+		case try == apacheTries:
+			t.Fatalf("%d times another transcript with Apache's server: %v\n%s", try, err, diff)
 		}
+		t.Logf("another transcript with Apache's server, which is asked again: %v\n%s", err, diff)
 	}
 }
 
