@@ -162,22 +162,15 @@ func (p *Pipeline) Install(s quorum.Staged, zxid zab.Zxid) error {
 	}
 	p.drain()
 	t.SetLastZxid(int64(zxid))
-	if err := p.installSnapshot(t); err != nil {
+	// Without a digest: that of a fuzzy tree would be held against the log that
+	// follows, by whoever starts from this file.
+	if err := p.store.Install(t.Snapshot(), nil); err != nil {
 		return fmt.Errorf("store the leader's snapshot of %v: %w", zxid, err)
 	}
 	p.replaceTree(t)
 	p.setFuzzy(true)
 	p.log.Info("installed the leader's snapshot", "zxid", zxid.String(), "znodes", t.NodeCount())
 	return nil
-}
-
-func (p *Pipeline) installSnapshot(t *tree.Tree) error {
-	snap := t.Snapshot()
-	if !p.cfg.Digests {
-		return p.store.Install(snap, nil)
-	}
-	digest := snap.Digest()
-	return p.store.Install(snap, &digest)
 }
 
 func (p *Pipeline) setFuzzy(fuzzy bool) {
