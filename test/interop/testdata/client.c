@@ -190,6 +190,7 @@ int main(int argc, char **argv) {
     watch_all(zh);
     change_all(other);
 
+    do_sync(zh); /* the other client's server may be ahead of this one's */
     watch_all(zh);
     printf("CUE failover\n");
     getchar();
