@@ -70,7 +70,7 @@ func (c *conn) run(ctx context.Context) {
 		c.answerWord(r, answer)
 		return
 	}
-	c.pc = c.s.p.NewConn(c, c.nc.RemoteAddr().String(), c.ip.String())
+	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String()})
 	err := c.serve(ctx, r, head)
 	c.pc.Close()
 	c.drained()

@@ -69,10 +69,10 @@ var (
 	errClientAhead = errors.New("the client has seen newer transactions than this server has")
 )
 
-// NewConn makes a connection known; remote is the client's "ip:port" and ip
-// the address alone. Close must be called when it ends.
-func (p *Pipeline) NewConn(out Output, remote, ip string) *Conn {
-	c := &Conn{p: p, out: out, remote: remote, opened: time.Now(), auth: []proto.ID{{Scheme: "ip", ID: ip}}}
+// NewConn makes a client's connection known. Close must be called when it
+// ends.
+func (p *Pipeline) NewConn(out Output, client Client) *Conn {
+	c := &Conn{p: p, out: out, remote: client.Remote, opened: time.Now(), auth: []proto.ID{{Scheme: "ip", ID: client.IP}}}
 	c.empty.L = &c.mu
 	c.stat.latency.reset()
 	c.stat.lastXid.Store(-1)

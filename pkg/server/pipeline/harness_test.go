@@ -259,7 +259,7 @@ type client struct {
 // dial makes a connection without a handshake.
 func (f *fixture) dial() *client {
 	s := &sink{frames: make(chan []byte, 1<<16), closed: make(chan struct{})}
-	c := &client{t: f.t, sink: s, c: f.p.NewConn(s, "10.1.2.3:4444", "10.1.2.3")}
+	c := &client{t: f.t, sink: s, c: f.p.NewConn(s, Client{Remote: "10.1.2.3:4444", IP: "10.1.2.3"})}
 	f.t.Cleanup(c.c.Close)
 	return c
 }
