@@ -65,6 +65,9 @@ type Config struct {
 	// PurgeInterval is the time between purges. Key autopurge.purgeInterval, in
 	// hours. Default 0: no purge. Source: DatadirCleanupManager.java.
 	PurgeInterval time.Duration
+	// SnapshotCompression is how snapshots are compressed: "" (not), gz or snappy.
+	// Key snapshot.compression.method. Source: SnapStream.java.
+	SnapshotCompression string
 
 	// Clients.
 
@@ -73,6 +76,11 @@ type Config struct {
 	ClientPort int
 	// ClientPortAddress is the address ClientPort is bound to; "": all. Source: Guide, clientPortAddress.
 	ClientPortAddress string
+	// SecureClientPort serves clients with TLS; 0: none. Range 1..65535. Source: Guide, secureClientPort.
+	SecureClientPort int
+	// SecureClientPortAddress is the address SecureClientPort is bound to; "": all.
+	// Source: Guide, secureClientPortAddress.
+	SecureClientPortAddress string
 	// ClientPortListenBacklog is the accept queue asked of the kernel; -1: its
 	// default. Default -1. Source: Guide, clientPortListenBacklog.
 	ClientPortListenBacklog int
@@ -99,6 +107,21 @@ type Config struct {
 	// JuteMaxBuffer is the largest packet accepted, in bytes. Key jute.maxbuffer.
 	// Default 0xfffff, at least 1024 here. Source: BinaryInputArchive.java.
 	JuteMaxBuffer int
+	// SessionlessTimeout ends connections on which no session was asked for. Key
+	// nio.sessionlessCnxnTimeout, in ms. Default 10 s. Source: NIOServerCnxnFactory.java.
+	SessionlessTimeout time.Duration
+	// LocalSessionsEnabled gives clients sessions that only their server knows.
+	// Default false. Source: Guide, localSessionsEnabled.
+	LocalSessionsEnabled bool
+	// LocalSessionsUpgradingEnabled makes a local session global when it creates
+	// an ephemeral znode. Default false. Source: Guide, localSessionsUpgradingEnabled.
+	LocalSessionsUpgradingEnabled bool
+	// ReadOnlyModeEnabled serves reads to clients that accept it while there is no
+	// quorum. Key readonlymode.enabled. Default false. Source: QuorumPeer.java.
+	ReadOnlyModeEnabled bool
+	// ConnThrottle and RequestThrottle protect the server from too much at once.
+	ConnThrottle    ConnThrottle
+	RequestThrottle RequestThrottle
 
 	// Ensemble.
 
@@ -145,6 +168,33 @@ type Config struct {
 	// election notifications, in ms. Keys fastleader.minNotificationInterval and
 	// fastleader.maxNotificationInterval. Default 200 ms and 60 s. Source: FastLeaderElection.java.
 	MinNotificationInterval, MaxNotificationInterval time.Duration
+	// ReconfigEnabled lets clients change the member list. Default false. Source:
+	// QuorumPeerConfig.java, reconfigEnabled.
+	ReconfigEnabled bool
+	// SyncEnabled makes an observer log and take snapshots. Default true. Source:
+	// QuorumPeerConfig.java, syncEnabled.
+	SyncEnabled bool
+	// ObserverMasterPort is where a follower takes observers; 0: it does not.
+	// Range 1..65535. Source: QuorumPeerConfig.java.
+	ObserverMasterPort int
+	// ForceSnapshotSync makes the leader send every learner a snapshot. Default
+	// false. Source: LearnerHandler.java.
+	ForceSnapshotSync bool
+	// SnapshotSizeFactor is the share of the snapshot's size up to which a learner
+	// is brought up to date from the log on disk. Default 0.33; negative: never.
+	// Source: ZKDatabase.java.
+	SnapshotSizeFactor float64
+	// MaxConcurrentSnapSyncs and MaxConcurrentDiffSyncs are how many learners a
+	// leader sends a snapshot or transactions to at once. Keys
+	// leader.maxConcurrentSnapSyncs (or the older leader.maxConcurrentSnapshots)
+	// and leader.maxConcurrentDiffSyncs. Default 10 and 100; 0 or less: the
+	// default. Source: LearnerMaster.java.
+	MaxConcurrentSnapSyncs, MaxConcurrentDiffSyncs int
+	// QuorumAuth authenticates servers to each other.
+	QuorumAuth QuorumAuth
+	// EnsembleAuthName is what clients that name an ensemble must name; "": any.
+	// Source: EnsembleAuthenticationProvider.java.
+	EnsembleAuthName string
 
 	// Rights.
 
@@ -159,6 +209,30 @@ type Config struct {
 	// DigestAuthEnabled offers the digest scheme. Key
 	// DigestAuthenticationProvider.enabled. Default true. Source: DigestAuthenticationProvider.java.
 	DigestAuthEnabled bool
+	// AuthProviders are the keys authProvider.N, by ascending key; the value is a
+	// Java class name. Source: ProviderRegistry.java.
+	AuthProviders []Pair
+	// X509SuperUser is the subject of the client certificate that is the super
+	// user; "": none. Key X509AuthenticationProvider.superUser. Source: X509AuthenticationProvider.java.
+	X509SuperUser string
+	// SuperUsers are the SASL users who may do all: the values of superUser and of
+	// superUser.*, by ascending key. Source: ZooKeeperServer.java, isSuperUser in SASL authentication.
+	SuperUsers []string
+	// EnforceAuthEnabled refuses requests of sessions that have not authenticated
+	// with one of EnforceAuthSchemes. Keys enforce.auth.enabled (default false) and
+	// enforce.auth.schemes, comma-separated. Source: AuthenticationHelper.java.
+	EnforceAuthEnabled bool
+	EnforceAuthSchemes []string
+	// EagerACLCheck checks ACLs at the server a client is connected to, before the
+	// leader does. Key enableEagerACLCheck. Default false. Source: ZooKeeperServer.java.
+	EagerACLCheck bool
+	// SASL authenticates clients.
+	SASL SASL
+	// TLS protects connections of clients, QuorumTLS those between servers.
+	TLS, QuorumTLS TLS
+	// FIPSMode leaves the checks of hostnames to the TLS library. Key fips-mode.
+	// Default true. Source: X509Util.java.
+	FIPSMode bool
 
 	// Znodes.
 
@@ -176,6 +250,11 @@ type Config struct {
 	// ContainerMaxNeverUsed removes a container that never had a child after that
 	// time. Key znode.container.maxNeverUsedIntervalMs. Default 0: never. Source: LeaderZooKeeperServer.java.
 	ContainerMaxNeverUsed time.Duration
+	// Emulate353TTLNodes reads owners of TTL znodes as 3.5.3 wrote them. Default
+	// false. Source: EphemeralType.java.
+	Emulate353TTLNodes bool
+	// EnforceQuota refuses writes beyond a hard quota. Default false. Source: ZooKeeperServer.java.
+	EnforceQuota bool
 
 	// Monitoring.
 
@@ -183,6 +262,11 @@ type Config struct {
 	// 4lw.commands.whitelist. Default srvr; srvr, and isro with
 	// ReadOnlyModeEnabled, are always in it. Source: FourLetterCommands.java.
 	Whitelist []string
+	// Admin is the AdminServer, Metrics what is served to Prometheus.
+	Admin   Admin
+	Metrics Metrics
+	// AuditEnabled writes an audit log. Key audit.enable. Default false. Source: ZKAuditProvider.java.
+	AuditEnabled bool
 
 	lines map[string]int // line of each raw key
 }
@@ -204,6 +288,41 @@ func defaults() *Config {
 
 		DigestAlg: "SHA1", DigestAuthEnabled: true, CloseSessionTxnEnabled: true,
 		ContainerCheckInterval: time.Minute, ContainerMaxPerMinute: 10000,
+
+		SessionlessTimeout: 10 * time.Second, SyncEnabled: true, SnapshotSizeFactor: 0.33,
+		MaxConcurrentSnapSyncs: 10, MaxConcurrentDiffSyncs: 100, FIPSMode: true,
+		SASL: SASL{ServerContext: "Server"}, TLS: defaultTLS(false), QuorumTLS: defaultTLS(true),
+		QuorumAuth:   QuorumAuth{LearnerContext: "QuorumLearner", ServerContext: "QuorumServer", ServicePrincipal: "zkquorum/localhost"},
+		ConnThrottle: defaultConnThrottle(), RequestThrottle: defaultRequestThrottle(),
+		Admin: defaultAdmin(), Metrics: Metrics{Host: "0.0.0.0", Port: 7000, ExportRuntime: true},
+	}
+}
+
+func defaultTLS(quorum bool) TLS {
+	return TLS{
+		HostnameVerification: true, ClientHostnameVerification: quorum, ClientAuth: "need",
+		HandshakeDetectionTimeout: 5 * time.Second, AuthProvider: "x509", Provider: "JDK",
+	}
+}
+
+func defaultConnThrottle() ConnThrottle {
+	return ConnThrottle{
+		FillTime: time.Millisecond, FillCount: 1, FreezeTime: -time.Millisecond, DropIncrease: 0.02, DropDecrease: 0.002,
+		GlobalWeight: 3, LocalWeight: 1, RenewWeight: 2,
+	}
+}
+
+func defaultRequestThrottle() RequestThrottle {
+	return RequestThrottle{
+		StallTime: 100 * time.Millisecond, DropStale: true, StaleConnectionCheck: true,
+		LargeThreshold: -1, LargeMaxBytes: 100 << 20,
+	}
+}
+
+func defaultAdmin() Admin {
+	return Admin{
+		Enabled: true, Address: "127.0.0.1", Port: 8080, CommandURL: "/commands", IdleTimeout: 30 * time.Second,
+		HTTPVersion: 11, RateLimiterInterval: 5 * time.Minute, SnapshotEnabled: true, RestoreEnabled: true,
 	}
 }
 
@@ -252,7 +371,7 @@ type Pair struct{ Key, Value string }
 func (c *Config) ConfValues(dataDirSize, dataLogSize int64) []Pair {
 	num := func(key string, n int64) Pair { return Pair{key, strconv.FormatInt(n, 10)} }
 	pairs := []Pair{
-		num("clientPort", int64(portOrNone(c.ClientPort))), num("secureClientPort", -1),
+		num("clientPort", int64(portOrNone(c.ClientPort))), num("secureClientPort", int64(portOrNone(c.SecureClientPort))),
 		{"dataDir", c.DataDir + "/version-2"}, num("dataDirSize", dataDirSize),
 		{"dataLogDir", c.DataLogDir + "/version-2"}, num("dataLogSize", dataLogSize),
 		num("tickTime", c.TickTime.Milliseconds()), num("maxClientCnxns", int64(c.MaxClientCnxns)),

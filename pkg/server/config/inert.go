@@ -6,13 +6,94 @@ import (
 )
 
 // inert is a group of Apache's keys that change nothing here, and why. A name
-// that ends in a dot stands for all names that start with it.
+// that ends in a dot or an underscore stands for all names that start with it.
 type inert struct {
 	reason string
 	names  []string
 }
 
-func inertKeys() []inert {
+// notHonoured are the keys that are read into [Config] and that no code honours
+// yet. Whoever makes one work takes its name out of here, and with it the
+// warning, or the refusal where it protects something (see protects).
+func notHonoured() []inert {
+	return []inert{
+		{"a learner gets what it missed from memory, or a snapshot", []string{"snapshotSizeFactor"}},
+		{"synchronisations of learners are not limited in number", []string{
+			"leader.maxConcurrentSnapSyncs", "leader.maxConcurrentSnapshots", "leader.maxConcurrentDiffSyncs",
+		}},
+		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
+		{"snapshots are written without compression; compressed ones are read", []string{"snapshot.compression.method"}},
+		{"observers always log", []string{"syncEnabled"}},
+		{"observers connect to the leader", []string{"observerMasterPort"}},
+		{"membership changes while running are not offered; change the list and restart one server after the other", []string{"reconfigEnabled"}},
+		{"this server does not throttle by that rule", []string{
+			"connection_throttle_tokens", "connection_throttle_fill_time", "connection_throttle_fill_count",
+			"connection_throttle_freeze_time", "connection_throttle_drop_increase", "connection_throttle_drop_decrease",
+			"connection_throttle_decrease_ratio", "connection_throttle_weight_enabled", "connection_throttle_global_session_weight",
+			"connection_throttle_local_session_weight", "connection_throttle_renew_session_weight",
+			"request_throttle_max_requests", "request_throttle_stall_time", "request_throttle_drop_stale",
+			"request_stale_connection_check", "request_stale_latency_check", "throttled_op_wait_time",
+		}},
+		{"requests are limited by their length (jute.maxbuffer) and number (globalOutstandingLimit)", []string{
+			"largeRequestMaxBytes", "largeRequestThreshold",
+		}},
+		{"connections that never speak are closed after 10 s", []string{"nio.sessionlessCnxnTimeout"}},
+		{"quotas are counted and told, and not enforced", []string{"enforceQuota"}},
+		{"znodes written by 3.5.3 with a TTL keep their owner as it is", []string{"emulate353TTLNodes"}},
+		{"every session is a global one", []string{"localSessionsEnabled", "localSessionsUpgradingEnabled"}},
+		{"a server without a quorum serves nobody", []string{"readonlymode.enabled"}},
+		{"of authentication this server offers world, ip and digest", []string{
+			"authProvider.", "X509AuthenticationProvider.superUser", "superUser", "superUser.", "ssl.authProvider",
+			"java.security.auth.login.config", "sasl.serverconfig", "allowSaslFailedClients", "letAnySaslUserDoX",
+			"kerberos.removeHostFromPrincipal", "kerberos.removeRealmFromPrincipal", "kerberos.canonicalizeHostNames",
+			"sessionRequireClientSASLAuth", "enforce.auth.enabled", "enforce.auth.schemes", "ensembleAuthName",
+			"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
+			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",
+		}},
+		{"ACLs are checked by the leader alone", []string{"enableEagerACLCheck"}},
+		{"TLS is not offered", slices.Concat(
+			tlsNames("ssl."), []string{"secureClientPort", "secureClientPortAddress", "client.portUnification", "client.certReload", "fips-mode"},
+			tlsNames("ssl.quorum."), []string{"sslQuorum", "portUnification", "sslQuorumReloadCertFiles"},
+		)},
+		{"the AdminServer is not offered; the four-letter words tell the same", []string{
+			"admin.enableServer", "admin.serverAddress", "admin.serverPort", "admin.commandURL", "admin.idleTimeout", "admin.httpVersion",
+			"admin.portUnification", "admin.forceHttps", "admin.needClientAuth", "admin.rateLimiterIntervalInMS",
+			"admin.snapshot.enabled", "admin.restore.enabled", "IPAuthenticationProvider.usexforwardedfor",
+		}},
+		{"metrics over HTTP are not offered; the four-letter word mntr tells them", []string{
+			"metricsProvider.className", "metricsProvider.httpHost", "metricsProvider.httpPort", "metricsProvider.exportJvmInfo",
+		}},
+		{"an audit log is not offered", []string{"audit.enable"}},
+	}
+}
+
+// tlsNames are the keys of one kind of TLS connection.
+func tlsNames(prefix string) []string {
+	names := []string{"protocol", "enabledProtocols", "ciphersuites", "hostnameVerification", "clientHostnameVerification",
+		"crl", "ocsp", "clientAuth", "handshakeDetectionTimeoutMillis"}
+	for _, store := range []string{"keyStore.", "trustStore."} {
+		names = append(names, store+"location", store+"password", store+"passwordPath", store+"type")
+	}
+	for i, name := range names {
+		names[i] = prefix + name
+	}
+	return names
+}
+
+// protects tells whether a key that is not honoured would leave something open:
+// the server does not start with it. It says nothing of keys that are honoured.
+func protects(key string) bool {
+	switch key {
+	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
+		"sessionRequireClientSASLAuth", "enforce.auth.enabled", "admin.forceHttps", "ensembleAuthName":
+		return true
+	}
+	return false
+}
+
+// neverHonoured are the keys that have no meaning for a server that is built
+// otherwise than Apache's.
+func neverHonoured() []inert {
 	return []inert{
 		{"it tunes threads, buffers or caches of the Java server, which this one does not have", []string{
 			"nio.", "netty.", "serverCnxnFactory", "commitProcessor.", "watchManagerName", "watcherCleanThreadsNum",
@@ -21,50 +102,24 @@ func inertKeys() []inert {
 			"quorum.cnxn.threads.size", "learner.asyncSending", "learner.closeSocketAsync", "leader.closeSocketAsync",
 			"leader.ackLoggingFrequency", "follower.skipLearnerRequestToNextProcessor", "messageTracker.",
 			"forward_learner_requests_to_commit_processor_disabled", "request_throttler.shutdownTimeout",
-			"metricsProvider.", "leaderConnectDelayDuringRetryMs", "learner.", "enableEagerACLCheck",
-			"follower.nodelay", "leader.nodelay", "fips-mode", "jute.maxbuffer.extrasize", "quorumCnxnTimeoutMs",
+			"metricsProvider.", "leaderConnectDelayDuringRetryMs", "learner.",
+			"follower.nodelay", "leader.nodelay", "jute.maxbuffer.extrasize", "quorumCnxnTimeoutMs",
+			"ssl.sslProvider", "ssl.context.supplier.class", "ssl.quorum.context.supplier.class", "audit.impl.class",
 		}},
 		{"syncs are grouped by what waits while the last one runs, without a timer", []string{
 			"flushDelay", "maxWriteQueuePollTime", "maxBatchSize",
 		}},
-		{"transactions a learner missed come from memory, or it gets a snapshot", []string{"snapshotSizeFactor"}},
-		{"synchronisations of learners are not limited in number", []string{
-			"leader.maxConcurrentSnapSyncs", "leader.maxConcurrentSnapshots", "leader.maxConcurrentDiffSyncs",
-		}},
-		{"snapshots are written without compression; compressed ones are read", []string{"snapshot.compression.method"}},
-		{"this server does not throttle by that rule", []string{
-			"connection_throttle_", "connectionMaxTokens", "connectionTokenFillTime", "connectionTokenFillCount",
+		{"Apache's server does not read it either: the Guide's name for connection_throttle_*", []string{
+			"connectionMaxTokens", "connectionTokenFillTime", "connectionTokenFillCount",
 			"connectionFreezeTime", "connectionDropIncrease", "connectionDropDecrease", "connectionDecreaseRatio",
-			"request_throttle_", "request_stale_", "throttled_op_wait_time",
 		}},
-		{"membership changes while running are not offered; change the list and restart one server after the other", []string{"reconfigEnabled"}},
-		{"observers connect to the leader", []string{"observerMasterPort", "observerMaster.", "observer.reconnectDelayMs"}},
+		{"observers connect to the leader", []string{"observerMaster.", "observer.reconnectDelayMs"}},
 		{"the leader waits for epochs as long as initLimit allows", []string{"leader.maxTimeToWaitForEpoch"}},
 		{"an oracle for two servers is not offered", []string{"oraclePath"}},
 		{"the reachability of several addresses is found by dialling them", []string{
 			"multiAddress.reachabilityCheckEnabled", "multiAddress.reachabilityCheckTimeoutMs",
 		}},
-		{"an audit log is not offered", []string{"audit."}},
-		{"znodes written by 3.5.3 with a TTL keep their owner as it is", []string{"emulate353TTLNodes"}},
-		{"of authentication this server offers world, ip and digest", []string{
-			"authProvider.", "X509AuthenticationProvider.", "IPAuthenticationProvider.", "superUser", "superUser.",
-			"ssl.authProvider", "allowSaslFailedClients", "letAnySaslUserDoX", "sasl.", "kerberos.", "ensembleAuthName",
-			"quorum.auth.", "sessionRequireClientSASLAuth", "enforce.auth.",
-		}},
-		{"TLS is not offered", []string{
-			"ssl.", "sslQuorum", "portUnification", "sslQuorumReloadCertFiles", "secureClientPort",
-			"secureClientPortAddress", "client.portUnification", "client.certReload",
-		}},
-		{"the AdminServer and metrics over HTTP are not offered; the four-letter words tell the same", []string{"admin."}},
-		{"every session is a global one", []string{"localSessionsEnabled", "localSessionsUpgradingEnabled"}},
-		{"a server without a quorum serves nobody", []string{"readonlymode.enabled"}},
-		{"requests are limited by their length (jute.maxbuffer) and number (globalOutstandingLimit)", []string{
-			"largeRequestMaxBytes", "largeRequestThreshold",
-		}},
-		{"quotas are counted and told, and not enforced", []string{"enforceQuota"}},
 		{"learners join within initLimit", []string{"connectToLearnerMasterLimit"}},
-		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
-		{"observers always log", []string{"syncEnabled"}},
 		{"observers look for a leader at once", []string{"observer.election.DelayMs"}},
 		{"connections between servers are always kept alive by TCP", []string{"tcpKeepAlive"}},
 		{"snapshots hold their last zxid whenever they hold a digest", []string{"serializeLastProcessedZxid.enabled"}},
@@ -73,57 +128,36 @@ func inertKeys() []inert {
 
 // withoutEffect says why a key of Apache's changes nothing here; "" for other keys.
 func withoutEffect(key string) string {
-	for _, group := range inertKeys() {
-		matches := func(name string) bool {
-			open := strings.HasSuffix(name, ".") || strings.HasSuffix(name, "_")
-			return key == name || open && strings.HasPrefix(key, name)
+	exact := func(name string) bool { return key == name }
+	within := func(name string) bool { return isOpen(name) && strings.HasPrefix(key, name) }
+	for _, group := range slices.Concat(notHonoured(), neverHonoured()) {
+		if slices.ContainsFunc(group.names, exact) {
+			return group.reason
 		}
-		if slices.ContainsFunc(group.names, matches) {
+	}
+	if isSetting(key) {
+		return ""
+	}
+	for _, group := range slices.Concat(notHonoured(), neverHonoured()) {
+		if slices.ContainsFunc(group.names, within) {
 			return group.reason
 		}
 	}
 	return ""
 }
 
-// wrongInert says what is wrong with a value that Apache parses strictly
-// though it changes nothing here.
-func wrongInert(p Property) *complaint {
-	switch p.Key {
-	case "syncEnabled", "localSessionsEnabled", "localSessionsUpgradingEnabled", "reconfigEnabled":
-		var ignored bool
-		return truth(p.Key, func(*Config) *bool { return &ignored }).set(nil, p.Value)
-	}
-	return nil
-}
+// isOpen tells whether a name stands for all that start with it.
+func isOpen(name string) bool { return strings.HasSuffix(name, ".") || strings.HasSuffix(name, "_") }
 
-// alreadySo tells whether a key only says what is so here anyway.
-func alreadySo(p Property) bool {
-	switch p.Key {
-	case "admin.enableServer", "reconfigEnabled", "localSessionsEnabled", "readonlymode.enabled", "enforceQuota", "sslQuorum":
-		return strings.EqualFold(p.Value, "false")
-	case "syncEnabled":
-		return strings.EqualFold(p.Value, "true")
-	}
-	return false
+func isSetting(key string) bool {
+	return slices.ContainsFunc(settings(), func(s setting) bool { return s.name == key })
 }
 
 // inertNames are candidates for "did you mean".
 func inertNames() []string {
 	var names []string
-	for _, group := range inertKeys() {
+	for _, group := range slices.Concat(notHonoured(), neverHonoured()) {
 		names = append(names, group.names...)
 	}
-	return slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, ".") || strings.HasSuffix(n, "_") })
-}
-
-// protects tells whether a key turns a protection on that is not offered here.
-func protects(p Property) bool {
-	switch p.Key {
-	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
-		"sessionRequireClientSASLAuth", "enforce.auth.enabled", "admin.forceHttps":
-		return strings.EqualFold(p.Value, "true")
-	case "ensembleAuthName":
-		return p.Value != ""
-	}
-	return false
+	return slices.DeleteFunc(names, isOpen)
 }

@@ -100,37 +100,40 @@ func (r *reader) key(p Property) {
 		r.apply(s, p)
 		return
 	}
-	if isMemberKey(p.Key) {
+	switch reason := withoutEffect(p.Key); {
+	case isMemberKey(p.Key):
 		r.member(p)
-		return
-	}
-	if protects(p) {
-		r.fault(p.Line, p.Key, "this server does not offer it, and starting without it would leave open what it protects",
-			"remove the line when the network is trusted, or keep Apache ZooKeeper on this host")
-		return
-	}
-	if alreadySo(p) {
-		return
-	}
-	if reason := withoutEffect(p.Key); reason != "" {
-		if bad := wrongInert(p); bad != nil { // Apache would not start either
-			r.fault(p.Line, p.Key, bad.problem, bad.do)
-			return
-		}
+	case reason != "":
 		r.warn(p.Line, p.Key, "has no effect: "+reason, "")
-		return
+	case !isCollected(p.Key):
+		r.unknown(p)
 	}
-	r.unknown(p)
 }
 
 func (r *reader) apply(s setting, p Property) {
 	bad := s.set(r.cfg, p.Value)
 	switch {
 	case bad == nil:
+		r.checkEffect(s, p)
 	case s.lenient:
 		r.warn(p.Line, p.Key, bad.problem, bad.do)
+		r.checkEffect(s, p)
 	default:
 		r.fault(p.Line, p.Key, bad.problem, bad.do)
+	}
+}
+
+// checkEffect refuses or warns of a key that was understood and that this
+// server does not honour, unless it says what is so anyway.
+func (r *reader) checkEffect(s setting, p Property) {
+	reason := withoutEffect(p.Key)
+	switch {
+	case reason == "" || s.get(r.cfg) == s.get(defaults()):
+	case protects(p.Key):
+		r.fault(p.Line, p.Key, "this server does not offer it, and starting without it would leave open what it protects",
+			"remove the line when the network is trusted, or keep Apache ZooKeeper on this host")
+	default:
+		r.warn(p.Line, p.Key, "has no effect: "+reason, "")
 	}
 }
 

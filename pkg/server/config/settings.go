@@ -17,13 +17,18 @@ type setting struct {
 	// lenient: Apache reads the key as a system property and goes on with the
 	// default when the value is bad, so that is a warning and not a fault.
 	lenient bool
+	// get gives the value in the words of the file.
+	get func(c *Config) string
+	// secret values are not shown.
+	secret bool
 }
 
 type complaint struct{ problem, do string }
 
 // settings is the table of all keys with an effect.
 func settings() []setting {
-	return slices.Concat(storageSettings(), clientSettings(), ensembleSettings(), rightsSettings(), monitoringSettings())
+	return slices.Concat(storageSettings(), clientSettings(), ensembleSettings(), rightsSettings(),
+		securitySettings(), limitSettings(), monitoringSettings(), adminSettings())
 }
 
 func storageSettings() []setting {
@@ -43,6 +48,7 @@ func storageSettings() []setting {
 		flag("db.autocreate", func(c *Config) *bool { return &c.DBAutocreate }),
 		number("autopurge.snapRetainCount", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.PurgeRetainCount }),
 		hours("autopurge.purgeInterval", func(c *Config) *time.Duration { return &c.PurgeInterval }),
+		lenient(choice("snapshot.compression.method", []string{"gz", "snappy"}, func(c *Config) *string { return &c.SnapshotCompression })),
 	}
 }
 
@@ -50,6 +56,11 @@ func clientSettings() []setting {
 	return []setting{
 		number("clientPort", 0, maxPort, func(c *Config) *int { return &c.ClientPort }),
 		text("clientPortAddress", func(c *Config) *string { return &c.ClientPortAddress }),
+		number("secureClientPort", 0, maxPort, func(c *Config) *int { return &c.SecureClientPort }),
+		text("secureClientPortAddress", func(c *Config) *string { return &c.SecureClientPortAddress }),
+		truth("localSessionsEnabled", func(c *Config) *bool { return &c.LocalSessionsEnabled }),
+		truth("localSessionsUpgradingEnabled", func(c *Config) *bool { return &c.LocalSessionsUpgradingEnabled }),
+		flag("readonlymode.enabled", func(c *Config) *bool { return &c.ReadOnlyModeEnabled }),
 		number("clientPortListenBacklog", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.ClientPortListenBacklog }),
 		number("maxClientCnxns", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.MaxClientCnxns }),
 		lenient(number("maxCnxns", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.MaxCnxns })),
@@ -64,8 +75,8 @@ func clientSettings() []setting {
 
 func ensembleSettings() []setting {
 	return []setting{
-		{name: "peerType", set: setPeerType},
-		{name: "electionAlg", set: checkElectionAlg},
+		{name: "peerType", set: setPeerType, get: func(c *Config) string { return c.PeerType.String() }},
+		{name: "electionAlg", set: checkElectionAlg, get: func(*Config) string { return "3" }},
 		text("dynamicConfigFile", func(c *Config) *string { return &c.DynamicConfigFile }),
 		number("initLimit", 0, math.MaxInt32, func(c *Config) *int { return &c.InitLimit }),
 		number("syncLimit", 0, math.MaxInt32, func(c *Config) *int { return &c.SyncLimit }),
@@ -77,16 +88,25 @@ func ensembleSettings() []setting {
 		lenient(number("electionPortBindRetry", 0, math.MaxInt32, func(c *Config) *int { return &c.ElectionPortBindRetry })),
 		lenient(millis("fastleader.minNotificationInterval", 1, func(c *Config) *time.Duration { return &c.MinNotificationInterval })),
 		lenient(millis("fastleader.maxNotificationInterval", 1, func(c *Config) *time.Duration { return &c.MaxNotificationInterval })),
+		truth("reconfigEnabled", func(c *Config) *bool { return &c.ReconfigEnabled }),
+		truth("syncEnabled", func(c *Config) *bool { return &c.SyncEnabled }),
+		number("observerMasterPort", 0, maxPort, func(c *Config) *int { return &c.ObserverMasterPort }),
+		flag("forceSnapshotSync", func(c *Config) *bool { return &c.ForceSnapshotSync }),
+		lenient(ratio("snapshotSizeFactor", math.Inf(-1), 1, func(c *Config) *float64 { return &c.SnapshotSizeFactor })),
+		lenient(number("leader.maxConcurrentSnapshots", 1, math.MaxInt32, func(c *Config) *int { return &c.MaxConcurrentSnapSyncs })),
+		lenient(number("leader.maxConcurrentSnapSyncs", 1, math.MaxInt32, func(c *Config) *int { return &c.MaxConcurrentSnapSyncs })),
+		lenient(number("leader.maxConcurrentDiffSyncs", 1, math.MaxInt32, func(c *Config) *int { return &c.MaxConcurrentDiffSyncs })),
 	}
 }
 
 func rightsSettings() []setting {
 	return []setting{
 		only("skipACL", "yes", func(c *Config) *bool { return &c.SkipACL }),
-		text("DigestAuthenticationProvider.superDigest", func(c *Config) *string { return &c.SuperDigest }),
+		secret(text("DigestAuthenticationProvider.superDigest", func(c *Config) *string { return &c.SuperDigest })),
 		text("DigestAuthenticationProvider.digestAlg", func(c *Config) *string { return &c.DigestAlg }),
 		flag("DigestAuthenticationProvider.enabled", func(c *Config) *bool { return &c.DigestAuthEnabled }),
 		flag("extendedTypesEnabled", func(c *Config) *bool { return &c.ExtendedTypesEnabled }),
+		flag("emulate353TTLNodes", func(c *Config) *bool { return &c.Emulate353TTLNodes }),
 		flag("closeSessionTxn.enabled", func(c *Config) *bool { return &c.CloseSessionTxnEnabled }),
 		lenient(millis("znode.container.checkIntervalMs", 1, func(c *Config) *time.Duration { return &c.ContainerCheckInterval })),
 		lenient(number("znode.container.maxPerMinute", 1, math.MaxInt32, func(c *Config) *int { return &c.ContainerMaxPerMinute })),
@@ -96,7 +116,7 @@ func rightsSettings() []setting {
 
 func monitoringSettings() []setting {
 	return []setting{
-		{name: "4lw.commands.whitelist", set: setWhitelist, lenient: true},
+		{name: "4lw.commands.whitelist", set: setWhitelist, lenient: true, get: func(c *Config) string { return strings.Join(c.Whitelist, ", ") }},
 	}
 }
 
@@ -142,7 +162,11 @@ func text(name string, field func(*Config) *string) setting {
 	return setting{name: name, set: func(c *Config, v string) *complaint {
 		*field(c) = v
 		return nil
-	}}
+	}, get: func(c *Config) string { return *field(c) }}
+}
+
+func boolText(field func(*Config) *bool) func(*Config) string {
+	return func(c *Config) string { return strconv.FormatBool(*field(c)) }
 }
 
 // truth is true or false in any case, as QuorumPeerConfig.parseBoolean wants it.
@@ -154,7 +178,7 @@ func truth(name string, field func(*Config) *bool) setting {
 			return nil
 		}
 		return &complaint{fmt.Sprintf("%q is neither true nor false", v), "write true or false"}
-	}}
+	}, get: boolText(field)}
 }
 
 // flag is true for "true" in any case and false for all else, as Boolean.parseBoolean.
@@ -165,7 +189,7 @@ func flag(name string, field func(*Config) *bool) setting {
 			return nil
 		}
 		return &complaint{fmt.Sprintf("%q counts as false", v), "write true or false"}
-	}}
+	}, get: boolText(field)}
 }
 
 // unless is true whatever is written, except for the one word that turns it off.
@@ -173,7 +197,7 @@ func unless(name, off string, field func(*Config) *bool) setting {
 	return setting{name: name, lenient: true, set: func(c *Config, v string) *complaint {
 		*field(c) = v != off
 		return oddWord(v, off, *field(c))
-	}}
+	}, get: wordText(off, opposite(off), field)}
 }
 
 // only is false whatever is written, except for the one word that turns it on.
@@ -181,7 +205,30 @@ func only(name, on string, field func(*Config) *bool) setting {
 	return setting{name: name, lenient: true, set: func(c *Config, v string) *complaint {
 		*field(c) = v == on
 		return oddWord(v, on, *field(c))
-	}}
+	}, get: wordText(opposite(on), on, field)}
+}
+
+// wordText gives the word for false or for true.
+func wordText(no, yes string, field func(*Config) *bool) func(*Config) string {
+	return func(c *Config) string {
+		if *field(c) {
+			return yes
+		}
+		return no
+	}
+}
+
+// opposite is the word beside the decisive one: yes and no, true and false.
+func opposite(word string) string {
+	switch word {
+	case "yes":
+		return "no"
+	case "no":
+		return "yes"
+	case "true":
+		return "false"
+	}
+	return "true"
 }
 
 // oddWord complains of a word that has an effect its writer may not expect.
@@ -202,7 +249,7 @@ func number[T int | int64](name string, lo, hi int64, field func(*Config) *T) se
 			*field(c) = T(n)
 		}
 		return bad
-	}}
+	}, get: func(c *Config) string { return strconv.FormatInt(int64(*field(c)), 10) }}
 }
 
 func millis(name string, lo int64, field func(*Config) *time.Duration) setting {
@@ -221,7 +268,7 @@ func span(name string, lo int64, unit time.Duration, field func(*Config) *time.D
 			*field(c) = time.Duration(n) * unit
 		}
 		return bad
-	}}
+	}, get: func(c *Config) string { return strconv.FormatInt(int64(*field(c)/unit), 10) }}
 }
 
 func parseNumber(v string, lo, hi int64) (int64, *complaint) {

@@ -28,6 +28,11 @@ func (r *reader) complete() {
 	}
 	c.PurgeInterval = max(c.PurgeInterval, 0)
 	c.Whitelist = append(c.Whitelist, "srvr")
+	if c.ReadOnlyModeEnabled {
+		c.Whitelist = append(c.Whitelist, "isro")
+	}
+	c.TLS.Enabled = c.SecureClientPort != 0 || c.TLS.PortUnification
+	c.collect()
 }
 
 // validate checks the rules between keys, in the order of QuorumPeerConfig.java.
@@ -39,6 +44,25 @@ func (r *reader) validate() {
 	r.checkAddressesUnique()
 	r.checkLimits()
 	r.checkMultiAddress()
+	r.checkSecurity()
+}
+
+// checkSecurity holds the rules between keys of authentication
+// (QuorumPeerConfig.parseProperties, AuthenticationHelper.java).
+func (r *reader) checkSecurity() {
+	c := r.cfg
+	needs := func(key string, on bool, needed string, has bool) {
+		if on && !has && !r.faulty(key) {
+			r.fault(c.lines[key], key, fmt.Sprintf("needs %s=true", needed), "add that line, or remove this one")
+		}
+	}
+	q := c.QuorumAuth
+	needs("quorum.auth.learnerRequireSasl", q.LearnerRequireSasl, "quorum.auth.enableSasl", q.EnableSasl)
+	needs("quorum.auth.serverRequireSasl", q.ServerRequireSasl, "quorum.auth.enableSasl", q.EnableSasl)
+	needs("quorum.auth.serverRequireSasl", q.ServerRequireSasl, "quorum.auth.learnerRequireSasl", q.LearnerRequireSasl)
+	if key := "enforce.auth.enabled"; c.EnforceAuthEnabled && len(c.EnforceAuthSchemes) == 0 && !r.faulty(key) {
+		r.fault(c.lines[key], key, "is true, and enforce.auth.schemes names no scheme", "add for instance enforce.auth.schemes=digest")
+	}
 }
 
 func (r *reader) checkDirs() {
@@ -59,7 +83,14 @@ func (r *reader) checkClient() {
 	if c.ClientPort == 0 && c.ClientPortAddress != "" {
 		r.fault(c.lines["clientPortAddress"], "clientPortAddress", "is set but clientPort is not", "add clientPort=2181, or remove the line")
 	}
-	if c.ClientPort == 0 && len(c.Servers) == 0 && !c.Distributed() {
+	if c.SecureClientPort == 0 && c.SecureClientPortAddress != "" {
+		key := "secureClientPortAddress"
+		r.fault(c.lines[key], key, "is set but secureClientPort is not", "add secureClientPort=2281, or remove the line")
+	}
+	if c.SecureClientPort != 0 && c.SecureClientPort == c.ClientPort && c.SecureClientPortAddress == c.ClientPortAddress {
+		r.fault(c.lines["secureClientPort"], "secureClientPort", "is clientPort too", "choose two different ports, or set client.portUnification=true and remove this line")
+	}
+	if c.ClientPort == 0 && c.SecureClientPort == 0 && len(c.Servers) == 0 && !c.Distributed() {
 		r.warn(c.lines["clientPort"], "clientPort", "is not set, so no client can connect", "add clientPort=2181")
 	}
 	if c.MinSessionTimeout > c.MaxSessionTimeout {
