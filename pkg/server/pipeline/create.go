@@ -85,6 +85,9 @@ func (p *preparer) create(op proto.Op, r *proto.CreateRequest, w *write, t *txn.
 	if err := p.checkNewPath(path, up); err != nil {
 		return nil, err
 	}
+	if err := p.quotas.create(p.changes.tree, path, len(r.Data)); err != nil {
+		return nil, err
+	}
 	return p.add(up, path, acl, r, m, t, w.Session), nil
 }
 

@@ -67,6 +67,8 @@ type Config struct {
 	ExtendedTypes bool
 	// Digests puts the tree's digest into transactions (digest.enabled).
 	Digests bool
+	// EnforceQuota refuses writes that break a hard limit of a quota (enforceQuota).
+	EnforceQuota bool
 	// Auth decides who may do what.
 	Auth Auth
 	// ContainerCheck is how often the leader looks for containers and TTL

@@ -26,6 +26,7 @@ type write struct {
 type preparer struct {
 	changes   changes
 	auth      *Auth
+	quotas    quotas
 	sessions  *tracker
 	kinds     tree.Options // which owners mark containers and TTL znodes
 	monotonic func() int64 // ms on the clock of sessions
@@ -172,6 +173,9 @@ func (p *preparer) setData(r *proto.SetDataRequest, w *write, t *txn.Txn) (txn.B
 		return nil, err
 	}
 	if err := p.auth.check(n.acl, proto.PermWrite, w.Auth); err != nil {
+		return nil, err
+	}
+	if err := p.quotas.set(p.changes.tree, r.Path, len(r.Data)-len(n.data)); err != nil {
 		return nil, err
 	}
 	if err := checkVersion(n.stored.Version, r.Version); err != nil {

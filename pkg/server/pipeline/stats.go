@@ -20,8 +20,9 @@ type Stats struct {
 	ReadLatency      Summary // ms, from receipt to reply
 	WriteLatency     Summary // ms
 
-	outstanding atomic.Int64
-	latency     Summary // ms, of all requests
+	outstanding   atomic.Int64
+	quotaExceeded counters
+	latency       Summary // ms, of all requests
 }
 
 // Reset forgets packet counts and latencies (the word srst).

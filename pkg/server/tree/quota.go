@@ -66,6 +66,7 @@ func (k Track) Text() []byte {
 type Quota struct {
 	Path         string // of the subtree
 	Limit, Usage Track
+	Counted      bool // there is a znode that holds the usage
 }
 
 // QuotaFor returns the quota that a znode at path, which need not exist, falls
@@ -80,7 +81,7 @@ func (t *Tree) QuotaFor(path string) (Quota, bool) {
 		q.Limit = ParseTrack(n.data)
 	}
 	if n, ok := t.Get(QuotaPath + prefix + "/" + statsName); ok {
-		q.Usage = ParseTrack(n.data)
+		q.Usage, q.Counted = ParseTrack(n.data), true
 	}
 	return q, true
 }

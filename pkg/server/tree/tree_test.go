@@ -404,7 +404,7 @@ func TestQuota(t *testing.T) {
 	if n.Version() != 0 || n.Mzxid() != n.Czxid() {
 		t.Error("keeping the usage changed version or zxid")
 	}
-	want := Quota{"/q", Track{3, -1, 5, 900}, Track{2, 9, -1, -1}}
+	want := Quota{"/q", Track{3, -1, 5, 900}, Track{2, 9, -1, -1}, true}
 	if got, ok := s.QuotaFor("/q/a/new"); !ok || got != want {
 		t.Errorf("QuotaFor: %+v %v", got, ok)
 	}
