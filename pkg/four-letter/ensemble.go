@@ -32,7 +32,8 @@ type Member struct {
 	// Lag is how many transactions the leader was ahead. The servers are not asked
 	// in one instant, so it can be below zero.
 	Lag int64
-	// OtherEpoch: the last transaction here is of another epoch than the leader's.
+	// OtherEpoch: the last transaction here is of another epoch than the leader's,
+	// which has made one in its own.
 	OtherEpoch bool
 }
 
@@ -161,8 +162,11 @@ func (e *Ensemble) measure() {
 		if m.State != Serving || m.Role == ModeStandalone {
 			continue
 		}
-		m.OtherEpoch = m.Zxid.Epoch() != lead.Epoch()
-		if m.LagKnown = !m.OtherEpoch; m.LagKnown {
+		same := m.Zxid.Epoch() == lead.Epoch()
+		// Until the first write of an epoch followers of Apache's tell the last
+		// zxid of the one before.
+		m.OtherEpoch = !same && (lead.Counter() != 0 || m.Zxid > lead)
+		if m.LagKnown = same; same {
 			m.Lag = int64(lead.Counter()) - int64(m.Zxid.Counter())
 		}
 	}
