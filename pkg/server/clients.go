@@ -111,7 +111,7 @@ func (w *words) dump() fourletter.DumpAnswer {
 func (w *words) connectionSets() []fourletter.ConnectionSet {
 	sets := make(map[int64][]fourletter.DumpConnection)
 	for _, c := range w.s.pipeline.Connections() {
-		deadline := time.Now().Add(max(c.Timeout, silentTimeout)).Unix()
+		deadline := time.Now().Add(max(c.Timeout, w.s.cfg.SessionlessTimeout)).Unix()
 		sets[deadline] = append(sets[deadline], fourletter.DumpConnection{Address: c.Remote, Session: fourletter.SessionID(c.Session)})
 	}
 	var out []fourletter.ConnectionSet

@@ -20,10 +20,6 @@ import (
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
-// silentTimeout ends connections that never speak; Apache's default of
-// zookeeper.nio.sessionlessCnxnTimeout.
-const silentTimeout = 10 * time.Second
-
 // standaloneSid is the server id of a server without an ensemble, as in
 // Apache; it shows in the first byte of session ids.
 const standaloneSid zab.Sid = 1
@@ -199,8 +195,9 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		},
 		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
 		ContainersPerMinute: c.ContainerMaxPerMinute, NoClosePaths: !c.CloseSessionTxnEnabled,
-		LeaderIdle: !c.LeaderServes,
-		Logger:     s.log,
+		LeaderIdle: !c.LeaderServes, EnforceQuota: c.EnforceQuota,
+		ConnThrottle: pipeline.ConnThrottle(c.ConnThrottle),
+		Logger:       s.log,
 	}
 }
 
@@ -209,7 +206,7 @@ func (s *Server) frontConfig() front.Config {
 	return front.Config{
 		Addr:     net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort)),
 		MaxPerIP: c.MaxClientCnxns, MaxConns: c.MaxCnxns, MaxFrame: c.JuteMaxBuffer,
-		SilentTimeout: silentTimeout, OutstandingLimit: s.outstandingLimit(), Backlog: c.ClientPortListenBacklog,
+		SilentTimeout: c.SessionlessTimeout, OutstandingLimit: s.outstandingLimit(), Backlog: c.ClientPortListenBacklog,
 		KeepAlive: c.ClientTCPKeepAlive,
 		Word:      s.words.answer, Logger: s.log,
 	}

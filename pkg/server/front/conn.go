@@ -64,6 +64,7 @@ func (c *conn) run(ctx context.Context) {
 	c.setDeadline(c.s.cfg.SilentTimeout)
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
+		c.countEnd(err)
 		return
 	}
 	if answer, ok := c.s.cfg.Word(string(head[:])); ok {
@@ -94,15 +95,32 @@ func (c *conn) answerWord(r io.Reader, answer []byte) {
 // logEnd tells why a connection ended, when a client's fault or a limit did it.
 func (c *conn) logEnd(err error) {
 	log := c.s.cfg.Logger
+	switch ours, silent := c.countEnd(err); {
+	case silent:
+		log.Info("client was silent for its session timeout", "client", c.nc.RemoteAddr().String(), "session", fmt.Sprintf("0x%x", uint64(c.pc.Session())))
+	case ours:
+		log.Info("connection closed", "client", c.nc.RemoteAddr().String(), "why", err)
+	default:
+		log.Debug("client gone", "client", c.nc.RemoteAddr().String())
+	}
+}
+
+// countEnd counts a connection that ended with err. It tells whether the server
+// has a reason of its own, and whether that is the client's silence.
+func (c *conn) countEnd(err error) (ours, silent bool) {
+	guards := &c.s.p.Stats().Guards
 	var ne net.Error
 	switch {
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
-		log.Debug("client gone", "client", c.nc.RemoteAddr().String())
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		guards.ConnectionsDropped.Add(1)
+		return false, false
+	case err == nil, errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
+		return false, false
 	case errors.As(err, &ne) && ne.Timeout():
-		log.Info("client was silent for its session timeout", "client", c.nc.RemoteAddr().String(), "session", fmt.Sprintf("0x%x", uint64(c.pc.Session())))
-	default:
-		log.Info("connection closed", "client", c.nc.RemoteAddr().String(), "why", err)
+		guards.ConnectionsExpired.Add(1)
+		return true, true
 	}
+	return true, false
 }
 
 func (c *conn) setDeadline(d time.Duration) {

@@ -142,6 +142,7 @@ func (s *Server) admit(ctx context.Context, nc net.Conn) {
 	ip := addrOf(nc)
 	c := newConn(s, nc, ip)
 	if why := s.register(c); why != "" {
+		s.p.Stats().Guards.ConnectionsRejected.Add(1)
 		s.cfg.Logger.Warn("connection refused", "client", nc.RemoteAddr().String(), "why", why)
 		_ = nc.Close()
 		return

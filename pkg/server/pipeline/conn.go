@@ -66,6 +66,7 @@ type handshake struct {
 var (
 	errNotServing  = errors.New("the server is not serving")
 	errLate        = errors.New("the ensemble did not make or confirm the session in its timeout")
+	errThrottled   = errors.New("sessions are asked for too fast (connection_throttle_tokens)")
 	errClientAhead = errors.New("the client has seen newer transactions than this server has")
 )
 

@@ -31,6 +31,9 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 	if cur == nil || cur.leading() && c.p.cfg.LeaderIdle {
 		return errNotServing
 	}
+	if err := c.p.admit(req.SessionID != 0); err != nil {
+		return err
+	}
 	if last := c.p.LastZxid(); req.LastZxidSeen > last {
 		return fmt.Errorf("%w: 0x%x, here 0x%x", errClientAhead, req.LastZxidSeen, last)
 	}
@@ -75,6 +78,7 @@ func (c *Conn) openSession(cur *term, h *handshake) error {
 	if !c.begin(cur, id, h) {
 		return errStopped
 	}
+	c.p.stats.Guards.ConnectionRevalidations.Add(1)
 	if cur.leading() {
 		c.revalidated(c.p.revalidate(cur, c.p.cfg.Self, id, h.reply.Timeout))
 		return nil

@@ -69,6 +69,8 @@ type Config struct {
 	Digests bool
 	// EnforceQuota refuses writes that break a hard limit of a quota (enforceQuota).
 	EnforceQuota bool
+	// ConnThrottle limits how fast sessions are asked for; without tokens it does not.
+	ConnThrottle ConnThrottle
 	// Auth decides who may do what.
 	Auth Auth
 	// ContainerCheck is how often the leader looks for containers and TTL
@@ -104,6 +106,7 @@ type Pipeline struct {
 	fuzzy bool // the tree may be ahead of its zxid; see checkDigest
 
 	watches *watch.Manager[*Conn]
+	bucket  *bucket // nil when sessions may be asked for without limit
 	conns   connTable
 	stats   Stats
 
@@ -165,6 +168,7 @@ func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeli
 		writes:   newInbox[prepItem](),
 		failed:   make(chan error, 1),
 	}
+	p.bucket = newBucket(cfg.ConnThrottle, p.monotonic)
 	p.conns.init()
 	p.stats.ResetLatency()
 	p.snapshot.plan(cfg)

@@ -20,6 +20,8 @@ type Stats struct {
 	ReadLatency      Summary // ms, from receipt to reply
 	WriteLatency     Summary // ms
 
+	Guards Guards
+
 	outstanding   atomic.Int64
 	quotaExceeded counters
 	latency       Summary // ms, of all requests
@@ -34,7 +36,7 @@ func (s *Stats) Reset() {
 
 // ResetLatency forgets the latencies.
 func (s *Stats) ResetLatency() {
-	for _, x := range []*Summary{&s.latency, &s.ReadLatency, &s.WriteLatency, &s.SnapshotTime} {
+	for _, x := range []*Summary{&s.latency, &s.ReadLatency, &s.WriteLatency, &s.SnapshotTime, &s.Guards.TokenDeficit, &s.Guards.ThrottleQueueTime} {
 		x.reset()
 	}
 }
