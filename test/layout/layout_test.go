@@ -44,6 +44,8 @@ func may() map[string][]string {
 		"pkg/server/storage": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/storage/disk",
 		},
+		"pkg/server/auth/digestmd5": {},
+		"pkg/server/auth/jaas":      {},
 		"pkg/server/quorum": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/zab", "pkg/server/portuse",
 		},
