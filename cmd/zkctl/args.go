@@ -54,6 +54,10 @@ func divide(known []cli.Flag, args []string) (flags, rest []string) {
 			rest = append(rest, a)
 			continue
 		}
+		if definition, ok := strings.CutPrefix(a, "-"+defineFlag); ok && definition != "" && definition[0] != '=' && hasFlag(known, defineFlag) {
+			flags = append(flags, "-"+defineFlag, definition) // -Dname=value, as to a JVM
+			continue
+		}
 		name, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
 		takes, optional := valueOf(known, name)
 		switch {
@@ -70,6 +74,10 @@ func divide(known []cli.Flag, args []string) (flags, rest []string) {
 		}
 	}
 	return flags, rest
+}
+
+func hasFlag(known []cli.Flag, name string) bool {
+	return slices.ContainsFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // valueOf tells whether a flag takes a value, and whether that may be left out.

@@ -32,6 +32,7 @@ type serverOptions struct {
 	logFormat string // text or json
 	logLevel  string
 	wait      time.Duration
+	defines   cli.StringSlice
 	tell      bool // print what is odd about the configuration
 }
 
@@ -88,8 +89,10 @@ func (o *serverOptions) read(c *cli.Context) (*config.Config, error) {
 		return nil, err
 	}
 	o.config = path
-	cfg, warnings, err := config.Load(path)
+	sources, flagErr := o.sources()
+	cfg, warnings, err := config.Load(path, sources...)
 	if o.tell {
+		warnings = append(warnings, o.unread()...)
 		for _, w := range warnings {
 			fmt.Fprintf(o.env.stderr, "zkctl: warning: %s\n", w)
 		}
@@ -101,7 +104,7 @@ func (o *serverOptions) read(c *cli.Context) (*config.Config, error) {
 	case err != nil:
 		return cfg, &problem.Problem{Op: "read the configuration", Err: err, Do: "mend " + path}
 	}
-	return cfg, nil
+	return cfg, flagErr
 }
 
 // locate makes the paths of the server's files absolute.
@@ -123,7 +126,7 @@ func serverCommand(env environment) *cli.Command {
 		Name: "server", Category: groupHost, Usage: "run, start and stop the server of one zoo.cfg, as zkServer.sh does",
 		Subcommands: []*cli.Command{
 			serverStart(env), serverForeground(env), serverStop(env), serverRestart(env),
-			serverStatus(env), serverPrintCmd(env), serverLogLevel(env),
+			serverStatus(env), serverPrintCmd(env), serverConfig(env), serverLogLevel(env),
 		},
 	}
 }
@@ -132,7 +135,7 @@ func serverStart(env environment) *cli.Command {
 	o := &serverOptions{env: env}
 	return &cli.Command{
 		Name: "start", Usage: "start in the background; returns when the server is up, or says why it is not", ArgsUsage: "[zoo.cfg]",
-		Flags:  append(append(o.configFlags(), o.logFlags()...), o.waitFlag("wait at most `TIME` for the server to load its database", 2*time.Minute)),
+		Flags:  append(append(o.settingFlags(), o.logFlags()...), o.waitFlag("wait at most `TIME` for the server to load its database", 2*time.Minute)),
 		Action: func(c *cli.Context) error { return o.start(c) },
 	}
 }
@@ -189,6 +192,9 @@ func (o *serverOptions) foregroundArgv() ([]string, error) {
 	if o.logFile != "" {
 		argv = append(argv, "--log-file", o.logFile)
 	}
+	for _, d := range o.defines.Value() {
+		argv = append(argv, "-"+defineFlag, d)
+	}
 	return argv, nil
 }
 
@@ -196,7 +202,7 @@ func serverForeground(env environment) *cli.Command {
 	o := &serverOptions{env: env}
 	return &cli.Command{
 		Name: "start-foreground", Usage: "run in the foreground (what systemd starts)", ArgsUsage: "[zoo.cfg]",
-		Flags:  append(o.configFlags(), o.logFlags()...),
+		Flags:  append(o.settingFlags(), o.logFlags()...),
 		Action: func(c *cli.Context) error { return o.foreground(c) },
 	}
 }
@@ -234,7 +240,7 @@ func serverRestart(env environment) *cli.Command {
 	o := &serverOptions{env: env}
 	return &cli.Command{
 		Name: "restart", Usage: "stop and start", ArgsUsage: "[zoo.cfg]",
-		Flags: append(append(o.configFlags(), o.logFlags()...), o.waitFlag("bound on the stop and on the start", 2*time.Minute)),
+		Flags: append(append(o.settingFlags(), o.logFlags()...), o.waitFlag("bound on the stop and on the start", 2*time.Minute)),
 		Action: func(c *cli.Context) error {
 			if err := o.checkLog(new(slog.LevelVar)); err != nil {
 				return err
@@ -303,7 +309,7 @@ func serverPrintCmd(env environment) *cli.Command {
 	o := &serverOptions{env: env}
 	return &cli.Command{
 		Name: "print-cmd", Usage: "print the command that runs the server in the foreground", ArgsUsage: "[zoo.cfg]",
-		Flags: append(o.configFlags(), o.logFlags()...),
+		Flags: append(o.settingFlags(), o.logFlags()...),
 		Action: func(c *cli.Context) error {
 			if _, err := o.load(c); err != nil {
 				return err
@@ -312,7 +318,7 @@ func serverPrintCmd(env environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(o.env.stdout, shellWords(argv)+"\n")
+			_, err = io.WriteString(o.env.stdout, o.environmentWords()+shellWords(argv)+"\n")
 			return err
 		},
 	}

@@ -15,8 +15,9 @@ import (
 type Config struct {
 	// File is the name the configuration was read from.
 	File string
-	// Raw holds every key of zoo.cfg as written, trimmed; of a key that stands
-	// twice, the last. Keys of the dynamic file are not in it.
+	// Raw holds every key of zoo.cfg and of the sources outside of it (see
+	// [Source]) as written, trimmed; of a key that stands twice, the value that
+	// wins. Keys of the dynamic file are not in it.
 	Raw map[string]string
 
 	// Storage.
@@ -268,14 +269,17 @@ type Config struct {
 	// AuditEnabled writes an audit log. Key audit.enable. Default false. Source: ZKAuditProvider.java.
 	AuditEnabled bool
 
-	lines map[string]int // line of each raw key
+	lines   map[string]int     // line in zoo.cfg of each raw key
+	given   map[string][]given // values of each key, the one that wins last
+	member  map[string]Origin  // where the lines of the member list stand
+	derived map[string]Origin  // keys whose value the member list gave
 }
 
 // defaults is the configuration of an empty zoo.cfg, before what depends on
 // other keys is filled in (see complete).
 func defaults() *Config {
 	return &Config{
-		Raw: map[string]string{}, lines: map[string]int{}, Weights: map[int64]int64{},
+		Raw: map[string]string{}, lines: map[string]int{}, given: map[string][]given{}, member: map[string]Origin{}, derived: map[string]Origin{}, Weights: map[int64]int64{},
 		SnapCount: 100000, SnapSizeLimitInKb: 4194304, TxnLogSizeLimitInKb: -1, PreAllocSize: 65536,
 		CommitLogCount: 500, ForceSync: true, FsyncWarningThreshold: time.Second,
 		DigestEnabled: true, DatadirAutocreate: true, DBAutocreate: true,

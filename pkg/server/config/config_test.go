@@ -45,9 +45,9 @@ E zoo.cfg:5: electionAlg: election algorithm "1" is no longer supported; remove 
 E zoo.cfg:6: peerType: "boss" is no role; write participant or observer
 E zoo.cfg:7: minSessionTimeout: "2s" is not a whole number; write digits only, without a unit`},
 		{"slips", base + "tickTme=1\nsnapcount=5\nzookeeper.snapCount=5\nqwertyuiop=1\n", `
+W zoo.cfg:5: zookeeper.snapCount: goes without the prefix in this file; Apache ZooKeeper ignores it with; write snapCount
 W zoo.cfg:3: tickTme: is no key of zoo.cfg and is ignored; did you mean tickTime?
 W zoo.cfg:4: snapcount: is no key of zoo.cfg and is ignored; did you mean snapCount?
-W zoo.cfg:5: zookeeper.snapCount: is no key of zoo.cfg and is ignored; in this file the name goes without the prefix: snapCount
 W zoo.cfg:6: qwertyuiop: is no key of zoo.cfg and is ignored; remove the line, or look for the name in the Administrator's Guide`},
 		{"Apache ignores bad properties", base + "snapCount=1\npreAllocSize=64M\nforceSync=false\nskipACL=true\n4lw.commands.whitelist=stat,lead\ndigest.enabled=yes\n", `
 W zoo.cfg:3: snapCount: 1 is too small, so the smallest is used; write at least 2

@@ -106,6 +106,14 @@ func neverHonoured() []inert {
 			"follower.nodelay", "leader.nodelay", "jute.maxbuffer.extrasize", "quorumCnxnTimeoutMs",
 			"ssl.sslProvider", "ssl.context.supplier.class", "ssl.quorum.context.supplier.class", "audit.impl.class",
 		}},
+		{"logging is set with the flags --log-file, --log-format and --log-level", []string{
+			"log.dir", "log.file", "log.threshold", "log.maxfilesize", "log.maxbackupindex", "root.logger", "console.threshold",
+			"tracelog.dir", "tracelog.file", "jmx.log4j.disable", "auditlog.file", "auditlog.threshold",
+		}},
+		{"only clients read it", []string{
+			"client.secure", "clientCnxnSocket", "sasl.client", "sasl.clientconfig", "sasl.client.username", "sasl.client.canonicalize.hostname",
+			"server.principal", "server.realm", "disableAutoWatchReset", "request.timeout",
+		}},
 		{"syncs are grouped by what waits while the last one runs, without a timer", []string{
 			"flushDelay", "maxWriteQueuePollTime", "maxBatchSize",
 		}},

@@ -18,25 +18,27 @@ import (
 // When the configuration was read but is wrong, the error is a [Faults] with all
 // that is wrong and the Config holds what could be understood, which is enough
 // for a tool that only needs, say, the data directory.
-func Load(path string) (*Config, []Warning, error) {
+//
+// The sources set what Apache takes as Java system properties; see [Source].
+func Load(path string, sources ...Source) (*Config, []Warning, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
 	defer f.Close()
-	return Parse(path, f)
+	return Parse(path, f, sources...)
 }
 
 // Parse is [Load] for text that is already open; name stands in its findings. A
 // dynamicConfigFile in it is read from disk.
-func Parse(name string, in io.Reader) (*Config, []Warning, error) {
+func Parse(name string, in io.Reader, sources ...Source) (*Config, []Warning, error) {
 	text, err := io.ReadAll(in)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration %s: %w", name, err)
 	}
 	r := newReader(name)
-	props := r.properties(text)
-	for _, p := range props {
+	r.outside(sources)
+	for _, p := range r.settle(r.properties(text, r.plain)) {
 		r.key(p)
 	}
 	if r.cfg.DynamicConfigFile != "" {
@@ -53,6 +55,7 @@ type reader struct {
 	file       string // the file being read
 	settings   map[string]setting
 	serverLine map[int64]int
+	outer      []string // keys that sources set, in their order
 	faults     Faults
 	warnings   []Warning
 }
@@ -67,22 +70,25 @@ func newReader(name string) *reader {
 }
 
 func (r *reader) fault(line int, key, problem, do string) {
-	r.faults = append(r.faults, Fault{r.file, line, key, problem, do})
+	file, line := r.place(line, key)
+	r.faults = append(r.faults, Fault{file, line, key, problem, do})
 }
 
 func (r *reader) warn(line int, key, problem, do string) {
-	r.warnings = append(r.warnings, Warning{r.file, line, key, problem, do})
+	file, line := r.place(line, key)
+	r.warnings = append(r.warnings, Warning{file, line, key, problem, do})
 }
 
-// properties gives the trimmed keys of a file, of a key that stands twice only the last.
-func (r *reader) properties(text []byte) []Property {
+// properties gives the trimmed keys of a file, each as named makes of it, and of a
+// key that stands twice only the last.
+func (r *reader) properties(text []byte, named func(Property) Property) []Property {
 	props, bad := ParseProperties(text)
 	for _, e := range bad {
 		r.fault(e.Line, "", e.Problem, `write \\ for a backslash, or \u and four hexadecimal digits`)
 	}
 	last := map[string]int{}
 	for i := range props {
-		props[i].Key, props[i].Value = trim(props[i].Key), trim(props[i].Value)
+		props[i] = named(Property{trim(props[i].Key), trim(props[i].Value), props[i].Line})
 		if j, twice := last[props[i].Key]; twice {
 			r.warn(props[j].Line, props[j].Key, fmt.Sprintf("stands again in line %d, which wins", props[i].Line), "remove one of the two lines")
 			props[j].Line = 0
@@ -128,7 +134,7 @@ func (r *reader) apply(s setting, p Property) {
 func (r *reader) checkEffect(s setting, p Property) {
 	reason := withoutEffect(p.Key)
 	switch {
-	case reason == "" || s.get(r.cfg) == s.get(defaults()):
+	case reason == "" || s.get(r.cfg) == s.get(defaults()) || p.Key == "admin.enableServer" && !r.cfg.Admin.Enabled:
 	case protects(p.Key):
 		r.fault(p.Line, p.Key, "this server does not offer it, and starting without it would leave open what it protects",
 			"remove the line when the network is trusted, or keep Apache ZooKeeper on this host")
@@ -138,18 +144,25 @@ func (r *reader) checkEffect(s setting, p Property) {
 }
 
 func (r *reader) unknown(p Property) {
-	do := "remove the line, or look for the name in the Administrator's Guide"
-	known := []string{"server.1", "group.1", "weight.1"}
-	for name := range r.settings {
-		known = append(known, name)
-	}
-	slices.Sort(known)
-	if bare, ok := strings.CutPrefix(p.Key, "zookeeper."); ok {
+	do := didYouMean(p.Key, "remove the line, or look for the name in the Administrator's Guide")
+	if bare, ok := strings.CutPrefix(p.Key, javaPrefix); ok {
 		do = fmt.Sprintf("in this file the name goes without the prefix: %s", bare)
-	} else if guess := nearest(p.Key, append(known, inertNames()...)); guess != "" {
-		do = fmt.Sprintf("did you mean %s?", guess)
 	}
 	r.warn(p.Line, p.Key, "is no key of zoo.cfg and is ignored", do)
+}
+
+// didYouMean suggests the known key that is nearest to a word; otherwise is what
+// to say when none is near.
+func didYouMean(word, otherwise string) string {
+	names := []string{"server.1", "group.1", "weight.1"}
+	for _, s := range settings() {
+		names = append(names, s.name)
+	}
+	slices.Sort(names)
+	if guess := nearest(word, append(names, inertNames()...)); guess != "" {
+		return fmt.Sprintf("did you mean %s?", guess)
+	}
+	return otherwise
 }
 
 // dynamicFile reads the member list from its own file, which may hold nothing else.
@@ -164,7 +177,8 @@ func (r *reader) dynamicFile() {
 	r.refuseStaticMembers()
 	r.file = name
 	defer func() { r.file = r.cfg.File }()
-	for _, p := range r.properties(text) {
+	asIs := func(p Property) Property { return p }
+	for _, p := range r.properties(text, asIs) {
 		switch {
 		case isMemberKey(p.Key):
 			r.member(p)
@@ -188,6 +202,7 @@ func (r *reader) refuseStaticMembers() {
 	}
 	r.cfg.Servers, r.cfg.Groups = nil, nil
 	clear(r.cfg.Weights)
+	clear(r.cfg.member)
 	clear(r.serverLine)
 }
 

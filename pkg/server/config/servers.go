@@ -205,6 +205,7 @@ func (r *reader) member(p Property) {
 		r.fault(p.Line, p.Key, "the part after the dot is no server or group number", "write for instance server.1=, group.1= or weight.1=")
 		return
 	}
+	r.cfg.member[p.Key] = Origin{r.file, p.Line}
 	switch prefix {
 	case "server":
 		r.server(p, id)

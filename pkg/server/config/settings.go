@@ -19,8 +19,6 @@ type setting struct {
 	lenient bool
 	// get gives the value in the words of the file.
 	get func(c *Config) string
-	// secret values are not shown.
-	secret bool
 }
 
 type complaint struct{ problem, do string }
@@ -102,7 +100,7 @@ func ensembleSettings() []setting {
 func rightsSettings() []setting {
 	return []setting{
 		only("skipACL", "yes", func(c *Config) *bool { return &c.SkipACL }),
-		secret(text("DigestAuthenticationProvider.superDigest", func(c *Config) *string { return &c.SuperDigest })),
+		text("DigestAuthenticationProvider.superDigest", func(c *Config) *string { return &c.SuperDigest }),
 		text("DigestAuthenticationProvider.digestAlg", func(c *Config) *string { return &c.DigestAlg }),
 		flag("DigestAuthenticationProvider.enabled", func(c *Config) *bool { return &c.DigestAuthEnabled }),
 		flag("extendedTypesEnabled", func(c *Config) *bool { return &c.ExtendedTypesEnabled }),

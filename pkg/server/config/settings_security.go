@@ -30,7 +30,7 @@ func tlsSettings(prefix string, at func(*Config) *TLS) []setting {
 func storeSettings(prefix string, at func(*Config) *Store) []setting {
 	return []setting{
 		text(prefix+"location", func(c *Config) *string { return &at(c).Location }),
-		secret(text(prefix+"password", func(c *Config) *string { return &at(c).Password })),
+		text(prefix+"password", func(c *Config) *string { return &at(c).Password }),
 		text(prefix+"passwordPath", func(c *Config) *string { return &at(c).PasswordPath }),
 		choice(prefix+"type", []string{"JKS", "PEM", "PKCS12", "BCFKS"}, func(c *Config) *string { return &at(c).Type }),
 	}
@@ -153,12 +153,6 @@ func present(name string, field func(*Config) *bool) setting {
 		*field(c) = true
 		return nil
 	}, get: boolText(field)}
-}
-
-// secret marks a value that is not shown.
-func secret(s setting) setting {
-	s.secret = true
-	return s
 }
 
 func hasSuffixFold(s, suffix string) bool {

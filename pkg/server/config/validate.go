@@ -241,6 +241,7 @@ func (r *reader) settleClientPort(self Server) {
 		return
 	}
 	c.ClientPort, c.ClientPortAddress = self.ClientPort, self.ClientHost
+	r.derive(self, "clientPort", "clientPortAddress")
 }
 
 func (r *reader) settlePeerType(self Server) {
@@ -250,6 +251,14 @@ func (r *reader) settlePeerType(self Server) {
 			"make the two agree")
 	}
 	c.PeerType = self.Role
+	r.derive(self, "peerType")
+}
+
+// derive notes that the member list gave the value of keys.
+func (r *reader) derive(self Server, keys ...string) {
+	for _, key := range keys {
+		r.cfg.derived[key] = r.cfg.member[fmt.Sprintf("server.%d", self.ID)]
+	}
 }
 
 // checkOwnPorts: the client port must be free of this server's other ports.
