@@ -196,8 +196,18 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
 		ContainersPerMinute: c.ContainerMaxPerMinute, NoClosePaths: !c.CloseSessionTxnEnabled,
 		LeaderIdle: !c.LeaderServes, EnforceQuota: c.EnforceQuota,
-		ConnThrottle: pipeline.ConnThrottle(c.ConnThrottle),
-		Logger:       s.log,
+		ConnThrottle:    pipeline.ConnThrottle(c.ConnThrottle),
+		RequestThrottle: requestThrottle(c.RequestThrottle),
+		LargeRequests:   pipeline.LargeRequests{Threshold: c.RequestThrottle.LargeThreshold, MaxBytes: c.RequestThrottle.LargeMaxBytes},
+		RequestMemory:   max(128<<20, 4*int64(c.JuteMaxBuffer)),
+		Logger:          s.log,
+	}
+}
+
+func requestThrottle(r config.RequestThrottle) pipeline.RequestThrottle {
+	return pipeline.RequestThrottle{
+		MaxRequests: r.MaxRequests, StallTime: r.StallTime, DropStale: r.DropStale,
+		StaleConnectionCheck: r.StaleConnectionCheck, StaleLatencyCheck: r.StaleLatencyCheck, OpWaitTime: r.OpWaitTime,
 	}
 }
 

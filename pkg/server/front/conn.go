@@ -2,6 +2,7 @@ package front
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -74,6 +75,7 @@ func (c *conn) run(ctx context.Context) {
 	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String()})
 	err := c.serve(ctx, r, head)
 	c.pc.Close()
+	c.pc.Unreserve()
 	c.drained()
 	c.logEnd(err)
 }
@@ -158,8 +160,8 @@ func (c *conn) serve(ctx context.Context, r *bufio.Reader, head [4]byte) error {
 		if err := c.pc.Request(buf); err != nil {
 			return err
 		}
-		if cap(buf) > readBuffer {
-			buf = nil
+		if len(buf) > c.s.reserveAbove {
+			buf = nil // it is the pipeline's
 		}
 	}
 }
@@ -180,27 +182,43 @@ func (c *conn) readBody(r *bufio.Reader, head [4]byte, buf []byte) ([]byte, erro
 	if n < 0 || int(n) > c.s.cfg.MaxFrame {
 		return nil, fmt.Errorf("%w: a frame of %d bytes, at most %d are allowed (jute.maxbuffer)", jute.ErrMalformed, n, c.s.cfg.MaxFrame)
 	}
-	if int(n) <= readBuffer {
-		if cap(buf) < int(n) {
-			buf = make([]byte, max(int(n), 256))
+	if int(n) > c.s.reserveAbove {
+		return c.readLarge(r, int(n))
+	}
+	if cap(buf) < int(n) {
+		buf = make([]byte, max(int(n), 256))
+	}
+	_, err := io.ReadFull(r, buf[:n])
+	return buf[:n], err
+}
+
+// readLarge reads a frame whose memory has to be reserved. It is taken as its
+// bytes arrive.
+func (c *conn) readLarge(r io.Reader, n int) ([]byte, error) {
+	if err := c.pc.Reserve(n, func() { _ = c.nc.Close() }); err != nil {
+		return nil, err
+	}
+	c.setDeadline(cmp.Or(c.pc.SessionTimeout(), c.s.cfg.SilentTimeout)) // it may have waited
+	frame := make([]byte, min(n, 4*readBuffer))
+	for have := 0; ; {
+		if _, err := io.ReadFull(r, frame[have:]); err != nil {
+			return nil, err
 		}
-		_, err := io.ReadFull(r, buf[:n])
-		return buf[:n], err
+		if have = len(frame); have == n {
+			return frame, nil
+		}
+		more := make([]byte, min(n, 4*have))
+		copy(more, frame)
+		frame = more
 	}
-	// Memory for a large frame is taken as its bytes arrive.
-	frame, err := io.ReadAll(io.LimitReader(r, int64(n)))
-	if err == nil && len(frame) < int(n) {
-		err = io.ErrUnexpectedEOF
-	}
-	return frame, err
 }
 
 // pause holds the connection back while the server has too many requests
 // under way, or the client does not read its answers.
 func (c *conn) pause() error {
-	if limit := c.s.cfg.OutstandingLimit; limit > 0 && c.s.p.Stats().Outstanding() > int64(limit) {
+	if limit := c.s.cfg.OutstandingLimit; limit > 0 && c.s.p.Crowded(limit) {
 		c.release()
-		c.pc.WaitAnswered()
+		c.pc.WaitAnswered(limit)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

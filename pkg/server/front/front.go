@@ -56,6 +56,8 @@ type Server struct {
 	ln  net.Listener
 	wg  sync.WaitGroup
 
+	reserveAbove int // see [pipeline.Conn.Reserve]
+
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 	perIP map[netip.Addr]int
@@ -74,7 +76,9 @@ func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, err
 	if err != nil {
 		return nil, fmt.Errorf("client port %s: %w", cfg.Addr, portuse.Explain(err, cfg.Addr))
 	}
-	return &Server{cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int)}, nil
+	return &Server{
+		cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int), reserveAbove: p.ReserveAbove(),
+	}, nil
 }
 
 // setBacklog changes the queue of a listening socket: listen(2) may be called

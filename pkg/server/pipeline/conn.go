@@ -42,7 +42,14 @@ type Conn struct {
 	shake  *handshake  // while the handshake waits for the ensemble
 	term   *term       // in which the client connected; set once
 	closed atomic.Bool // set under mu
-	empty  sync.Cond   // the queue is empty, or the connection closed
+	paused bool        // in WaitAnswered, for limit
+	limit  int
+	empty  sync.Cond     // WaitAnswered may go on, or the connection closed
+	done   chan struct{} // closed when the connection is
+
+	arriving  atomic.Pointer[arrival] // the large request that is being read
+	throttled atomic.Int32            // requests in the throttle
+	invalid   bool                    // the throttle dropped a request of it; used there only
 
 	stat connStat
 }
@@ -52,8 +59,21 @@ type waiting struct {
 	proto.RequestHeader
 	body    []byte
 	since   time.Time
-	outcome *outcome // nil for a read, and until it is known
+	outcome *outcome     // nil for a read, and until it is known
+	held    *reservation // its memory; nil for a small request
+	refused proto.Code   // not to be executed
 }
+
+// keep makes the body outlive the call that brought it. That of a large request
+// was made for it alone.
+func (w *waiting) keep() {
+	if w.held == nil {
+		w.body = bytes.Clone(w.body)
+	}
+}
+
+// reads tells whether the request is answered without the leader.
+func (w *waiting) reads() bool { return w.refused != proto.OK || kindOf(w.Op) == readOp }
 
 // A handshake waits for the session to be made or revalidated.
 type handshake struct {
@@ -73,7 +93,7 @@ var (
 // NewConn makes a client's connection known. Close must be called when it
 // ends.
 func (p *Pipeline) NewConn(out Output, client Client) *Conn {
-	c := &Conn{p: p, out: out, remote: client.Remote, opened: time.Now(), auth: []proto.ID{{Scheme: "ip", ID: client.IP}}}
+	c := &Conn{p: p, out: out, remote: client.Remote, opened: time.Now(), done: make(chan struct{}), auth: []proto.ID{{Scheme: "ip", ID: client.IP}}}
 	c.empty.L = &c.mu
 	c.stat.latency.reset()
 	c.stat.lastXid.Store(-1)
@@ -93,7 +113,7 @@ func (c *Conn) SessionTimeout() time.Duration {
 func (c *Conn) Waiting() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.queue)
+	return len(c.queue) + int(c.throttled.Load())
 }
 
 // Close ends the connection; the session lives on. It may be called often.
@@ -106,10 +126,8 @@ func (c *Conn) Close() {
 		c.mu.Unlock()
 		return
 	}
-	c.p.stats.outstanding.Add(-int64(len(c.queue)))
-	c.queue = slices.DeleteFunc(c.queue, func(w waiting) bool {
-		return w.outcome != nil || kindOf(w.Op) != writeOp || w.Op == proto.OpSync
-	})
+	close(c.done)
+	c.drop(func(w *waiting) bool { return w.outcome != nil || !w.owed() })
 	for i := range c.queue {
 		c.queue[i].body = nil
 	}
@@ -119,9 +137,40 @@ func (c *Conn) Close() {
 		c.shake = nil
 	}
 	c.mu.Unlock()
-	c.p.conns.remove(c, c.session.Load())
+	if !c.p.conns.remove(c, c.session.Load()) {
+		c.forget()
+	}
 	c.p.watches.RemoveWatcher(c)
 	c.out.Close()
+}
+
+// drop takes requests out of the queue that will not be answered; c.mu is held.
+func (c *Conn) drop(which func(*waiting) bool) {
+	kept := c.queue[:0]
+	for i := range c.queue {
+		w := &c.queue[i]
+		if !which(w) {
+			kept = append(kept, *w)
+			continue
+		}
+		w.held.release()
+		c.p.answered(1)
+	}
+	clear(c.queue[len(kept):])
+	c.queue = kept
+}
+
+// forget drops what is left of a closed connection's queue.
+func (c *Conn) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(func(*waiting) bool { return true })
+}
+
+// owed tells whether the leader has been given the request and owes its
+// transaction.
+func (w *waiting) owed() bool {
+	return w.refused == proto.OK && kindOf(w.Op) == writeOp && w.Op != proto.OpSync
 }
 
 // unanswered tells whether the leader still owes transactions to this
@@ -130,16 +179,39 @@ func (c *Conn) unanswered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.term != nil && c.term.do(func() {}) == nil &&
-		slices.ContainsFunc(c.queue, func(w waiting) bool { return kindOf(w.Op) == writeOp && w.Op != proto.OpSync })
+		slices.ContainsFunc(c.queue, func(w waiting) bool { return w.owed() })
 }
 
-// WaitAnswered returns when every request has been answered, or the
-// connection is closed.
-func (c *Conn) WaitAnswered() {
+// WaitAnswered returns when every request of the connection has been answered,
+// when the server is not crowded by limit any more at an answer to it, or when
+// it is closed.
+func (c *Conn) WaitAnswered(limit int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) > 0 && !c.closed.Load() {
+	c.paused, c.limit = true, limit
+	for c.mustPause() {
 		c.empty.Wait()
+	}
+	c.paused = false
+}
+
+// mustPause tells whether WaitAnswered is to wait on; c.mu is held.
+func (c *Conn) mustPause() bool {
+	return !c.closed.Load() && (len(c.queue) > 0 || c.throttled.Load() > 0) && c.p.Crowded(c.limit)
+}
+
+// unpause lets WaitAnswered look again.
+func (c *Conn) unpause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.empty.Broadcast()
+}
+
+// answered counts n requests that are under way no more.
+func (p *Pipeline) answered(n int64) {
+	p.stats.outstanding.Add(-n)
+	if p.throttle != nil {
+		p.throttle.wake()
 	}
 }
 
@@ -151,34 +223,53 @@ func (c *Conn) ids() []proto.ID {
 
 // Request handles one frame of a connected client. It is called from one
 // goroutine, the one that called Connect. The frame may be used again when it
-// returns. An error ends the connection.
+// returns, unless its memory was reserved. An error ends the connection.
 func (c *Conn) Request(frame []byte) error {
 	d := jute.NewDecoder(frame)
-	w := waiting{since: time.Now()}
+	w := waiting{since: time.Now(), held: c.arrived()}
 	w.Decode(d)
-	if d.Err() != nil {
-		return d.Err()
-	}
 	w.body = d.Rest()
+	err := d.Err()
+	if err == nil {
+		err = c.countLarge(&w)
+	}
+	if err == nil {
+		err = c.handle(&w)
+	}
+	w.held.release() // unless it was queued
+	return err
+}
+
+func (c *Conn) handle(w *waiting) error {
 	c.p.stats.Received.Add(1)
 	c.stat.received(w.Op, w.Xid)
 	switch w.Op {
 	case proto.OpAuth:
-		return c.authenticate(&w)
+		return c.authenticate(w)
 	case proto.OpSasl: // without a configuration for SASL: an empty token (ZooKeeperServer.processSasl)
-		c.reply(&w, proto.OK, 0, func(b []byte) []byte { return jute.AppendBuffer(b, nil) })
+		c.reply(w, proto.OK, 0, func(b []byte) []byte { return jute.AppendBuffer(b, nil) })
 		return nil
 	}
 	if !c.p.touch(c.session.Load(), int32(c.sessionTimeout.Load())) {
 		return nil // the session is closing: its end is on the way
 	}
-	switch kindOf(w.Op) {
-	case readOp:
-		return c.read(&w)
-	case writeOp:
-		return c.write(&w)
+	if t := c.p.throttle; t != nil {
+		t.put(c, w)
+		w.held = nil
+		return nil
 	}
-	c.reply(&w, proto.ErrUnimplemented, -1, nil)
+	return c.dispatch(w)
+}
+
+// dispatch executes a request, or queues it. What it holds goes with it.
+func (c *Conn) dispatch(w *waiting) error {
+	switch {
+	case w.reads():
+		return c.read(w)
+	case kindOf(w.Op) == writeOp:
+		return c.write(w)
+	}
+	c.reply(w, proto.ErrUnimplemented, -1, nil)
 	return fmt.Errorf("%w: %v", proto.ErrUnimplemented, w.Op)
 }
 
@@ -214,7 +305,7 @@ func (c *Conn) read(w *waiting) error {
 		return errStopped
 	}
 	if len(c.queue) > 0 {
-		w.body = bytes.Clone(w.body)
+		w.keep()
 		c.push(w)
 		c.mu.Unlock()
 		return nil
@@ -235,6 +326,7 @@ func (c *Conn) push(w *waiting) {
 		c.queue = c.room[:0]
 	}
 	c.queue = append(c.queue, *w)
+	w.held = nil // it is the queue's
 	if n := cap(c.queue); n > cap(c.room) && n <= keepQueue {
 		c.room = c.queue
 	}
@@ -243,7 +335,7 @@ func (c *Conn) push(w *waiting) {
 
 // write queues the request and hands it to the leader.
 func (c *Conn) write(w *waiting) error {
-	w.body = bytes.Clone(w.body)
+	w.keep()
 	c.mu.Lock()
 	if c.closed.Load() {
 		c.mu.Unlock()
@@ -315,7 +407,7 @@ func (c *Conn) finish(o outcome) bool {
 		return false
 	}
 	if c.closed.Load() {
-		c.queue = slices.Delete(c.queue, i, i+1)
+		c.drop(func(w *waiting) bool { return w == &c.queue[i] })
 		c.mu.Unlock()
 		return true
 	}
@@ -339,7 +431,7 @@ func (c *Conn) find(o *outcome) int {
 
 // wants tells whether o is of this request.
 func (w *waiting) wants(o *outcome) bool {
-	return w.Xid == o.xid && w.outcome == nil && kindOf(w.Op) == writeOp && (w.Op == proto.OpSync) == o.sync
+	return w.Xid == o.xid && w.outcome == nil && w.refused == proto.OK && kindOf(w.Op) == writeOp && (w.Op == proto.OpSync) == o.sync
 }
 
 // advance answers the requests at the head of the queue, up to one whose
@@ -357,6 +449,7 @@ func (c *Conn) advance() {
 		default:
 			c.replyWrite(&w, w.outcome.t, w.outcome.res)
 		}
+		w.held.release()
 	}
 }
 
@@ -368,16 +461,18 @@ func (c *Conn) next() (waiting, bool) {
 		return waiting{}, false
 	}
 	w := c.queue[0]
-	if w.outcome == nil && kindOf(w.Op) != readOp {
+	if w.outcome == nil && !w.reads() {
 		return waiting{}, false
 	}
 	c.queue[0] = waiting{}
 	c.queue = c.queue[1:]
 	if len(c.queue) == 0 {
 		c.queue = nil
+	}
+	c.p.answered(1)
+	if c.paused && !c.mustPause() {
 		c.empty.Broadcast()
 	}
-	c.p.stats.outstanding.Add(-1)
 	return w, true
 }
 

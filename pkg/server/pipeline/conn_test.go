@@ -94,15 +94,18 @@ func TestCloseWhileWaiting(t *testing.T) {
 	c.send(proto.OpSync, text("/"))
 	c.send(proto.OpExists, watched("/a", true))
 	answered := make(chan struct{})
-	go func() { c.c.WaitAnswered(); close(answered) }()
+	go func() { c.c.WaitAnswered(0); close(answered) }()
 	f.order.wait(t, "the proposal", func() bool { return len(f.order.proposed) == 1 && len(f.order.syncs) == 1 })
 	c.c.Close()
 	<-answered
-	if n := f.p.Stats().Outstanding(); n != 0 {
-		t.Errorf("%d requests are outstanding", n)
+	if n := f.p.Stats().Outstanding(); n != 1 {
+		t.Errorf("%d requests are outstanding, want the write", n)
 	}
 	f.order.holding(false)
 	other.must(proto.OpSync, text("/"))
+	if n := f.p.Stats().Outstanding(); n != 0 {
+		t.Errorf("%d requests are outstanding", n)
+	}
 	other.must(proto.OpGetData, watched("/a", false)) // it was carried out
 	c.none()
 	if err := c.sendAs(9, proto.OpPing, nil); !errors.Is(err, errStopped) {

@@ -55,7 +55,9 @@ func (t *connTable) keep(session int64, c *Conn) {
 	}
 }
 
-func (t *connTable) remove(c *Conn, session int64) {
+// remove forgets a connection that has ended. It tells whether its writes under
+// way are still waited for.
+func (t *connTable) remove(c *Conn, session int64) (kept bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.all, c)
@@ -63,12 +65,18 @@ func (t *connTable) remove(c *Conn, session int64) {
 		delete(t.byID, session)
 		t.keep(session, c)
 	}
+	return slices.Contains(t.before[session], c)
 }
 
 // forget drops what was kept of earlier connections, whose term has ended.
 func (t *connTable) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, list := range t.before {
+		for _, c := range list {
+			c.forget()
+		}
+	}
 	clear(t.before)
 }
 

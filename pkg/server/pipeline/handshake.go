@@ -21,6 +21,7 @@ func sessionText(id int64) string { return fmt.Sprintf("0x%x", uint64(id)) }
 //
 // Source: ZooKeeperServer.java (processConnectRequest, finishSessionInit).
 func (c *Conn) Connect(ctx context.Context, frame []byte) error {
+	defer c.Unreserve()
 	var req proto.ConnectRequest
 	d := jute.NewDecoder(frame)
 	req.Decode(d)

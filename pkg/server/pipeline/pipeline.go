@@ -71,6 +71,14 @@ type Config struct {
 	EnforceQuota bool
 	// ConnThrottle limits how fast sessions are asked for; without tokens it does not.
 	ConnThrottle ConnThrottle
+	// RequestThrottle and LargeRequests are Apache's protections from too many and
+	// too large requests, off unless they are set.
+	RequestThrottle RequestThrottle
+	LargeRequests   LargeRequests
+	// RequestMemory is how many bytes requests of more than 4 KiB may hold, all
+	// together, until they are answered; those that do not fit are not read yet.
+	// Default 128 MiB.
+	RequestMemory int64
 	// Auth decides who may do what.
 	Auth Auth
 	// ContainerCheck is how often the leader looks for containers and TTL
@@ -105,10 +113,12 @@ type Pipeline struct {
 	tree  *tree.Tree
 	fuzzy bool // the tree may be ahead of its zxid; see checkDigest
 
-	watches *watch.Manager[*Conn]
-	bucket  *bucket // nil when sessions may be asked for without limit
-	conns   connTable
-	stats   Stats
+	watches  *watch.Manager[*Conn]
+	memory   memory
+	bucket   *bucket   // nil when sessions may be asked for without limit
+	throttle *throttle // nil when requests are let in at once
+	conns    connTable
+	stats    Stats
 
 	applying *inbox[applyItem]
 	writes   *inbox[prepItem]
@@ -168,7 +178,12 @@ func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeli
 		writes:   newInbox[prepItem](),
 		failed:   make(chan error, 1),
 	}
+	p.memory.limit, p.memory.large, p.memory.evict = cfg.RequestMemory, cfg.LargeRequests, p.evictArrivals
+	if p.memory.limit <= 0 {
+		p.memory.limit = defaultRequestMemory
+	}
 	p.bucket = newBucket(cfg.ConnThrottle, p.monotonic)
+	p.throttle = newThrottle(cfg.RequestThrottle, p)
 	p.conns.init()
 	p.stats.ResetLatency()
 	p.snapshot.plan(cfg)
@@ -180,12 +195,18 @@ func (p *Pipeline) Start(order quorum.Order) {
 	p.order = order
 	p.wg.Go(p.applyLoop)
 	p.wg.Go(p.prepareLoop)
+	if p.throttle != nil {
+		p.wg.Go(p.throttle.run)
+	}
 }
 
 // Stop ends every connection and goroutine. What has been committed is
 // applied first.
 func (p *Pipeline) Stop() {
 	p.endTerm()
+	if p.throttle != nil {
+		p.throttle.close()
+	}
 	p.writes.close()
 	p.applying.close()
 	p.wg.Wait()

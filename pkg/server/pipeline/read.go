@@ -17,6 +17,10 @@ type body func([]byte) []byte
 //
 // Source: FinalRequestProcessor.java.
 func (c *Conn) answer(w *waiting) {
+	if w.refused != proto.OK {
+		c.reply(w, w.refused, c.p.tree.LastZxid(), nil)
+		return
+	}
 	d := jute.NewDecoder(w.body)
 	reply, err := c.execute(w.Op, d)
 	if err == nil && d.Err() != nil {
