@@ -45,6 +45,8 @@ type conn struct {
 	changed sync.Cond // something was written, or closing, or failed
 	buf     []byte    // frames to be written
 	spare   []byte    // for the next ones
+	sending int       // bytes being written, which are no longer in buf
+	counted int64     // of buf and sending, in Server.queued
 	held    bool      // the reader will flush
 	writing bool      // somebody flushes
 	closing bool      // write what is queued, then close
@@ -222,7 +224,7 @@ func (c *conn) pause() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.buf) > softQueue && !c.closing && !c.failed {
+	for c.behind() && !c.closing && !c.failed {
 		c.held = false
 		c.kick()
 		c.changed.Wait()
@@ -242,11 +244,15 @@ func (c *conn) Frame(f func([]byte) []byte) {
 	}
 	at := len(c.buf)
 	if at > hardQueue {
+		c.s.p.Stats().Guards.SlowReadersClosed.Add(1)
 		c.fail()
 		return
 	}
 	c.buf = f(append(c.buf, 0, 0, 0, 0))
 	binary.BigEndian.PutUint32(c.buf[at:], uint32(len(c.buf)-at-4))
+	if len(c.buf) > countQueued {
+		c.count()
+	}
 	c.kick()
 }
 
@@ -302,11 +308,15 @@ func (c *conn) release() {
 func (c *conn) write() (more bool) {
 	c.mu.Lock()
 	out := c.buf
-	c.buf, c.spare = c.spare, nil
+	c.buf, c.spare, c.sending = c.spare, nil, len(out)
 	c.mu.Unlock()
 	err := c.send(out)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.sending = 0
+	if c.counted > 0 {
+		c.count()
+	}
 	if cap(out) <= keepBuffer {
 		c.spare = out[:0]
 	}
@@ -340,7 +350,8 @@ func (c *conn) send(b []byte) error {
 // fail gives the connection up; c.mu is held.
 func (c *conn) fail() {
 	c.failed = true
-	c.buf = nil
+	c.buf, c.sending = nil, 0
+	c.count()
 	_ = c.nc.Close()
 	c.changed.Broadcast()
 }

@@ -38,6 +38,9 @@ type Config struct {
 	// connections that wait for an answer are not read from
 	// (globalOutstandingLimit).
 	OutstandingLimit int
+	// MaxQueued is how many bytes may be queued to clients that do not read, over
+	// all connections. Default 512 MiB.
+	MaxQueued int64
 	// Backlog is how many connections may wait to be accepted
 	// (clientPortListenBacklog); less than 1 leaves it to the system.
 	Backlog int
@@ -56,6 +59,7 @@ type Server struct {
 	ln  net.Listener
 	wg  sync.WaitGroup
 
+	queued       *queued
 	reserveAbove int // see [pipeline.Conn.Reserve]
 
 	mu    sync.Mutex
@@ -78,6 +82,7 @@ func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, err
 	}
 	return &Server{
 		cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int), reserveAbove: p.ReserveAbove(),
+		queued: newQueued(cfg.MaxQueued),
 	}, nil
 }
 
@@ -110,6 +115,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.closeAll()
 	})
 	defer unhook()
+	s.wg.Go(func() { s.relieve(ctx) })
 	err := s.accept(ctx)
 	cancel()
 	s.closeAll()
