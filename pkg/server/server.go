@@ -89,7 +89,7 @@ func (s *Server) storageOptions() storage.Options {
 		DataDir: c.DataDir, LogDir: c.DataLogDir,
 		NoAutoCreate: !c.DBAutocreate, NoMakeDirs: !c.DatadirAutocreate,
 		PreAllocKB: c.PreAllocSize, ForceSync: c.ForceSync, FsyncWarn: c.FsyncWarningThreshold,
-		TrustEmpty: c.SnapshotTrustEmpty, MaxRecord: 2 * c.JuteMaxBuffer, WindowCount: c.CommitLogCount,
+		TrustEmpty: c.SnapshotTrustEmpty, MaxRecord: 2 * c.JuteMaxBuffer, WindowCount: c.CommitLogCount, WindowBytes: int64(windowBytes(c)),
 		Tree: tree.Options{ExtendedTypes: c.ExtendedTypesEnabled}, Logger: s.log,
 	}
 }
@@ -176,6 +176,10 @@ func (s *Server) watchFailure(ctx context.Context) error {
 	}
 }
 
+// windowBytes bounds the committed transactions that are kept for learners that
+// lag, beside their number: 500 of the largest would be half a gigabyte.
+func windowBytes(c *config.Config) int { return max(64<<20, 4*c.JuteMaxBuffer) }
+
 func (s *Server) self() zab.Sid {
 	if s.cfg.Distributed() {
 		return zab.Sid(s.cfg.MyID)
@@ -253,7 +257,7 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 	q := quorum.Config{
 		Self: zab.Sid(c.MyID), TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
-		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount,
+		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
 		BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval, Logger: s.log,
 	}
 	if c.ElectionPortBindRetry == 0 {
