@@ -25,6 +25,7 @@ const (
 	Crst = "crst" // reset the figures of the connections
 	Srst = "srst" // reset the figures of the server
 	Gtmk = "gtmk" // get the trace mask
+	Hash = "hash" // digests of the tree
 	Stmk = "stmk" // set the trace mask; eight more bytes follow
 )
 
@@ -45,7 +46,7 @@ const (
 
 // Words lists the known words, sorted.
 func Words() []string {
-	return []string{Conf, Cons, Crst, Dirs, Dump, Envi, Gtmk, Isro, Mntr, Ruok, Srst, Srvr, Stat, Stmk, Wchc, Wchp, Wchs}
+	return []string{Conf, Cons, Crst, Dirs, Dump, Envi, Gtmk, Hash, Isro, Mntr, Ruok, Srst, Srvr, Stat, Stmk, Wchc, Wchp, Wchs}
 }
 
 // NotWhitelistedAnswer is what a server answers to a word it may not execute.

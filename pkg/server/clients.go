@@ -34,7 +34,7 @@ func lastOp(op proto.Op) string {
 func (w *words) connections(sessions bool) []fourletter.Connection {
 	list := w.s.pipeline.Connections()
 	slices.SortFunc(list, func(a, b pipeline.ConnInfo) int { return cmp.Compare(a.Remote, b.Remote) })
-	out := make([]fourletter.Connection, 0, len(list))
+	out := w.strangers()
 	for _, c := range list {
 		fc := fourletter.Connection{Address: c.Remote, Interest: 1, Queued: int64(c.Queued), Received: c.Received, Sent: c.Sent}
 		if sessions && c.Session != 0 {
@@ -45,6 +45,21 @@ func (w *words) connections(sessions bool) []fourletter.Connection {
 	return out
 }
 
+// strangers are the connections that are no clients: the one that asks, and
+// those that have said nothing yet (NIOServerCnxn.java, dumpConnectionInfo).
+func (w *words) strangers() []fourletter.Connection {
+	var out []fourletter.Connection
+	for _, c := range w.s.front.Strangers() {
+		fc := fourletter.Connection{Address: c.Remote, Interest: 1}
+		if c.Asking { // its word is the packet that was received
+			fc.Interest, fc.Received = 0, 1
+		}
+		out = append(out, fc)
+	}
+	slices.SortFunc(out, func(a, b fourletter.Connection) int { return cmp.Compare(a.Address, b.Address) })
+	return out
+}
+
 func (w *words) sessionStats(c pipeline.ConnInfo) *fourletter.SessionStats {
 	return &fourletter.SessionStats{
 		ID: fourletter.SessionID(c.Session), LastOp: lastOp(c.LastOp), Established: c.Opened, Timeout: c.Timeout,
@@ -52,6 +67,15 @@ func (w *words) sessionStats(c pipeline.ConnInfo) *fourletter.SessionStats {
 		LastResponse: c.LastResponse.Sub(w.s.start).Milliseconds(), LastLatency: c.LastLatency,
 		MinLatency: c.Latency.Min(), AvgLatency: int64(c.Latency.Avg()), MaxLatency: c.Latency.Max(),
 	}
+}
+
+func (w *words) hash() (a fourletter.HashAnswer) {
+	w.s.pipeline.View(func(t *tree.Tree) {
+		for _, d := range t.DigestLog() {
+			a.Digests = append(a.Digests, fourletter.ZxidDigest{Zxid: fourletter.Zxid(d.Zxid), Digest: d.Digest})
+		}
+	})
+	return a
 }
 
 func (w *words) watchesBySession() []fourletter.SessionPaths {

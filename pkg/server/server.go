@@ -13,6 +13,7 @@ import (
 
 	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/server/front"
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/storage"
@@ -49,6 +50,7 @@ type Server struct {
 	peer     *quorum.Peer // the order of an ensemble; nil when standalone
 	front    *front.Server
 	words    words
+	metrics  *metrics.Metrics
 }
 
 // consensus puts writes in order: the ensemble, or this server alone.
@@ -61,7 +63,7 @@ type consensus interface {
 // New returns a Server for a configuration that was loaded without faults and
 // whose myid has been read.
 func New(cfg *config.Config, opts Options) *Server {
-	return &Server{cfg: cfg, opts: opts, log: opts.Logger, start: time.Now()}
+	return &Server{cfg: cfg, opts: opts, log: opts.Logger, start: time.Now(), metrics: metrics.New()}
 }
 
 // Run serves until ctx ends, and returns nil then, or until the server cannot
@@ -90,7 +92,7 @@ func (s *Server) storageOptions() storage.Options {
 		NoAutoCreate: !c.DBAutocreate, NoMakeDirs: !c.DatadirAutocreate,
 		PreAllocKB: c.PreAllocSize, ForceSync: c.ForceSync, FsyncWarn: c.FsyncWarningThreshold,
 		TrustEmpty: c.SnapshotTrustEmpty, MaxRecord: 2 * c.JuteMaxBuffer, WindowCount: c.CommitLogCount, WindowBytes: int64(windowBytes(c)),
-		Tree: tree.Options{ExtendedTypes: c.ExtendedTypesEnabled}, Logger: s.log,
+		Tree: tree.Options{ExtendedTypes: c.ExtendedTypesEnabled}, Logger: s.log, Metrics: s.metrics,
 	}
 }
 
@@ -110,7 +112,10 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.newOrder(recovered); err != nil {
 		return err
 	}
-	s.words = words{s: s, allowed: s.cfg.Whitelist}
+	s.words.s, s.words.allowed = s, s.cfg.Whitelist
+	s.words.traceMask.Store(defaultTraceMask)
+	s.countRecovery(recovered)
+	s.metrics.GaugesFrom(s.figures)
 	if s.front, err = front.Listen(ctx, s.frontConfig(), s.pipeline); err != nil {
 		return err
 	}
@@ -204,7 +209,7 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		RequestThrottle: requestThrottle(c.RequestThrottle),
 		LargeRequests:   pipeline.LargeRequests{Threshold: c.RequestThrottle.LargeThreshold, MaxBytes: c.RequestThrottle.LargeMaxBytes},
 		RequestMemory:   max(128<<20, 4*int64(c.JuteMaxBuffer)),
-		Logger:          s.log,
+		Logger:          s.log, Metrics: s.metrics,
 	}
 }
 
@@ -222,7 +227,7 @@ func (s *Server) frontConfig() front.Config {
 		MaxPerIP: c.MaxClientCnxns, MaxConns: c.MaxCnxns, MaxFrame: c.JuteMaxBuffer,
 		SilentTimeout: c.SessionlessTimeout, OutstandingLimit: s.outstandingLimit(), Backlog: c.ClientPortListenBacklog,
 		KeepAlive: c.ClientTCPKeepAlive,
-		Word:      s.words.answer, Logger: s.log,
+		IsWord:    s.words.known, Word: s.words.answer, Logger: s.log,
 	}
 }
 
@@ -241,7 +246,7 @@ func (s *Server) outstandingLimit() int {
 func (s *Server) newOrder(r *storage.Recovered) error {
 	log := &diskLog{store: s.store, pipeline: s.pipeline, maxSize: max(s.cfg.TxnLogSizeLimitInKb, 0) << 10}
 	if !s.cfg.Distributed() {
-		s.order = quorum.NewSolo(zab.Zxid(r.LastZxid), log, s.pipeline, s.log)
+		s.order = quorum.NewSolo(zab.Zxid(r.LastZxid), log, s.pipeline, s.log, s.metrics)
 		return nil
 	}
 	peer, err := quorum.NewPeer(s.quorumConfig(r), log, s.pipeline)
@@ -258,7 +263,7 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 		Self: zab.Sid(c.MyID), TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
 		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
-		BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval, Logger: s.log,
+		BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval, Logger: s.log, Metrics: s.metrics,
 	}
 	if c.ElectionPortBindRetry == 0 {
 		q.BindTries = -1 // for ever

@@ -144,7 +144,7 @@ func TestStandalone(t *testing.T) {
 	if data, _, err := c.Get("/n01"); err != nil || string(data) != "z" {
 		t.Errorf("/n01 holds %q: %v", data, err)
 	}
-	if n := again.pipeline.Stats().DigestMismatches.Load(); n != 0 {
+	if n := again.pipeline.Metrics().DigestMismatches.Load(); n != 0 {
 		t.Errorf("%d digests differ", n)
 	}
 }
@@ -195,6 +195,9 @@ func TestWordsParse(t *testing.T) {
 	}
 	fixed := map[string]string{fourletter.Ruok: fourletter.Imok, fourletter.Isro: fourletter.ReadWrite, fourletter.Srst: fourletter.StatsReset, fourletter.Crst: fourletter.ConnectionsReset}
 	for _, word := range fourletter.Words() {
+		if word == fourletter.Stmk { // more than a word; see TestTraceMask
+			continue
+		}
 		answer, err := fourletter.Ask(t.Context(), r.address, word)
 		if err != nil {
 			t.Error(err)
@@ -206,7 +209,7 @@ func TestWordsParse(t *testing.T) {
 			}
 		} else if want, ok := fixed[word]; ok && !bytes.Equal(answer, []byte(want)) {
 			t.Errorf("%s: %q, want %q", word, answer, want)
-		} else if len(answer) == 0 {
+		} else if len(answer) == 0 && word != fourletter.Hash { // no transaction is remembered yet
 			t.Errorf("%s: no answer", word)
 		}
 	}
@@ -214,7 +217,7 @@ func TestWordsParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := fourletter.ParseSrvr(srvr); err != nil || a.Mode != fourletter.ModeStandalone || a.NodeCount != 6 || a.Connections != 1 {
+	if a, err := fourletter.ParseSrvr(srvr); err != nil || a.Mode != fourletter.ModeStandalone || a.NodeCount != 6 || a.Connections != 2 { // the session's, and the one that asks
 		t.Errorf("srvr: %+v, %v", a, err)
 	}
 }
@@ -228,12 +231,12 @@ func TestWordsNotListed(t *testing.T) {
 	r := run(t, t.TempDir(), freePort(t), "")
 	r.words.allowed = []string{fourletter.Srvr}
 	for word, want := range map[string]bool{fourletter.Srvr: true, fourletter.Ruok: false} {
-		answer, ok := r.words.answer(word)
-		if refused := string(answer) == fourletter.NotWhitelistedAnswer(word); !ok || refused == want {
+		answer := r.words.answer(word, nil)
+		if refused := string(answer) == fourletter.NotWhitelistedAnswer(word); refused == want {
 			t.Errorf("%s: %q", word, answer)
 		}
 	}
-	if _, ok := r.words.answer("abcd"); ok {
+	if r.words.known("abcd") {
 		t.Error("abcd is a word")
 	}
 }

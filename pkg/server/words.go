@@ -2,8 +2,8 @@ package server
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
-	"math"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -12,39 +12,65 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
-	"time"
 
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
-	"github.com/zkctl/zkctl/pkg/server/tree"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
 // words answers the four-letter words of a server.
 type words struct {
-	s       *Server
-	allowed []string
+	s         *Server
+	allowed   []string
+	traceMask atomic.Int64 // stmk sets it, gtmk tells it; nothing else looks at it
 }
 
+// defaultTraceMask is Apache's (ZooTrace.java).
+const defaultTraceMask = 0o462
+
+// known implements front.Config.IsWord.
+func (w *words) known(word string) bool { return slices.Contains(fourletter.Words(), word) }
+
 // answer implements front.Config.Word.
-func (w *words) answer(word string) ([]byte, bool) {
-	if !slices.Contains(fourletter.Words(), word) {
-		return nil, false
-	}
+func (w *words) answer(word string, more io.Reader) []byte {
+	stats := w.s.pipeline.Stats()
+	stats.Received.Add(1)
+	defer stats.Sent.Add(1)
 	if !slices.Contains(w.allowed, word) && !slices.Contains(w.allowed, "*") {
-		return []byte(fourletter.NotWhitelistedAnswer(word)), true
+		return []byte(fourletter.NotWhitelistedAnswer(word))
 	}
-	if !w.s.pipeline.Serving() && !fourletter.AnswersWithoutQuorum(word) && word != fourletter.Isro {
-		return []byte(fourletter.NotServingAnswer), true
+	if !w.s.pipeline.Serving() && !fourletter.AnswersWithoutQuorum(word) {
+		return []byte(w.notServing(word))
+	}
+	if word == fourletter.Stmk {
+		return w.setTraceMask(more)
 	}
 	if text, ok := w.fixed(word); ok {
-		return []byte(text), true
+		return []byte(text)
 	}
 	var b bytes.Buffer
 	if err := w.print(word, &b); err != nil {
 		w.s.log.Warn("four-letter word not answered", "word", word, "err", err)
 	}
-	return b.Bytes(), true
+	return b.Bytes()
+}
+
+func (w *words) notServing(word string) string {
+	if word == fourletter.Hash { // without a newline (DigestCommand.java)
+		return strings.TrimSuffix(fourletter.NotServingAnswer, "\n")
+	}
+	return fourletter.NotServingAnswer
+}
+
+// setTraceMask reads the eight bytes behind stmk (SetTraceMaskCommand.java).
+func (w *words) setTraceMask(more io.Reader) []byte {
+	var mask [8]byte
+	if _, err := io.ReadFull(more, mask[:]); err != nil {
+		return nil
+	}
+	w.traceMask.Store(int64(binary.BigEndian.Uint64(mask[:])))
+	return strconv.AppendInt(nil, w.traceMask.Load(), 10)
 }
 
 // fixed answers the words whose answer has no content.
@@ -58,13 +84,13 @@ func (w *words) fixed(word string) (string, bool) {
 		}
 		return fourletter.ReadUnknown, true
 	case fourletter.Srst:
-		w.s.pipeline.Stats().Reset()
+		w.s.pipeline.ResetStats()
 		return fourletter.StatsReset, true
 	case fourletter.Crst:
 		w.s.pipeline.ResetConnectionStats()
 		return fourletter.ConnectionsReset, true
-	case fourletter.Gtmk, fourletter.Stmk:
-		return fourletter.DefaultTraceMask, true
+	case fourletter.Gtmk:
+		return strconv.FormatInt(w.traceMask.Load(), 10), true
 	}
 	return "", false
 }
@@ -98,6 +124,8 @@ func (w *words) print(word string, out io.Writer) error {
 		return fourletter.WchpAnswer{Paths: w.watchesByPath()}.Write(out)
 	case fourletter.Dump:
 		return w.dump().Write(out)
+	case fourletter.Hash:
+		return w.hash().Write(out)
 	}
 	return nil
 }
@@ -116,38 +144,13 @@ func (w *words) mode() string {
 	return fourletter.ModeFollower
 }
 
-// state is what srvr and mntr tell of the tree, read at one moment.
-type state struct {
-	zxid                                 int64
-	znodes, ephemerals, dataSize, global int64
-}
-
-func (w *words) state() (s state) {
-	w.s.pipeline.View(func(t *tree.Tree) {
-		s = state{
-			zxid: t.LastZxid(), znodes: int64(t.NodeCount()), ephemerals: int64(t.EphemeralCount()),
-			dataSize: t.DataSize(), global: int64(t.SessionCount()),
-		}
-	})
-	if w.s.peer == nil {
-		return s
-	}
-	// A server that serves in an epoch is in it even before the epoch's first
-	// transaction, and says so (Leader.java, startZkServer).
-	if st := w.s.peer.Status(); w.s.pipeline.Serving() {
-		s.zxid = max(s.zxid, int64(zab.MakeZxid(st.Epochs.Current, 0)))
-	}
-	return s
-}
-
 func (w *words) srvr() fourletter.SrvrAnswer {
-	st, stats := w.state(), w.s.pipeline.Stats()
-	latency := stats.Latency()
+	st, stats, latency := w.state(), w.s.pipeline.Stats(), w.s.pipeline.Latency()
 	a := fourletter.SrvrAnswer{
 		Version: w.s.opts.Version, Mode: w.mode(), Zxid: fourletter.Zxid(st.zxid), NodeCount: st.znodes,
-		Latency:  fourletter.Latency{Min: latency.Min(), Avg: latency.Avg(), Max: latency.Max()},
+		Latency:  fourletter.Latency{Min: latency.Min, Avg: latency.Avg, Max: latency.Max},
 		Received: stats.Received.Load(), Sent: stats.Sent.Load(), Outstanding: stats.Outstanding(),
-		Connections: int64(w.s.pipeline.ConnectionCount()),
+		Connections: int64(w.s.connectionCount()),
 	}
 	if p := w.s.peer; p != nil && a.Mode == fourletter.ModeLeader {
 		st := p.Status()
@@ -156,79 +159,16 @@ func (w *words) srvr() fourletter.SrvrAnswer {
 	return a
 }
 
-// mntr lists the keys that ZooKeeper 3.4 to 3.6 told and those of later
-// releases that stand for something in this server.
+// mntr lists who the server is, and then all metrics.
 func (w *words) mntr() fourletter.MntrAnswer {
-	st, p := w.state(), w.s.pipeline
-	stats := p.Stats()
-	latency := stats.Latency()
 	var a fourletter.MntrAnswer
 	a.AddText("version", w.s.opts.Version)
 	a.AddText("server_state", w.mode())
 	if w.s.peer != nil {
 		a.AddText("peer_state", peerState(w.s.peer.Status().Status))
 	}
-	a.AddFloat("avg_latency", math.Round(latency.Avg()*1e4)/1e4)
-	a.AddInt("max_latency", latency.Max())
-	a.AddInt("min_latency", latency.Min())
-	a.AddInt("packets_received", stats.Received.Load())
-	a.AddInt("packets_sent", stats.Sent.Load())
-	a.AddInt("num_alive_connections", int64(p.ConnectionCount()))
-	a.AddInt("outstanding_requests", stats.Outstanding())
-	a.AddInt("znode_count", st.znodes)
-	a.AddInt("watch_count", int64(p.WatchCounts().Watches))
-	a.AddInt("ephemerals_count", st.ephemerals)
-	a.AddInt("approximate_data_size", st.dataSize)
-	a.AddInt("global_sessions", st.global)
-	a.AddInt("stale_sessions_expired", stats.SessionsExpired.Load())
-	a.AddInt("auth_failed_count", stats.AuthFailed.Load())
-	a.AddInt("digest_mismatches_count", stats.DigestMismatches.Load())
-	a.AddInt("snapshot_error_count", stats.SnapshotErrors.Load())
-	a.AddInt("uptime", time.Since(w.s.start).Milliseconds())
-	if open, limit, ok := fileDescriptors(); ok {
-		a.AddInt("open_file_descriptor_count", open)
-		a.AddInt("max_file_descriptor_count", limit)
-	}
-	addSummary(&a, "readlatency", &stats.ReadLatency)
-	addSummary(&a, "updatelatency", &stats.WriteLatency)
-	addSummary(&a, "snapshottime", &stats.SnapshotTime)
-	w.addQuorum(&a)
+	w.s.metrics.Each(mntrWriter{&a})
 	return a
-}
-
-// summary is what [pipeline.Summary] tells.
-type summary interface {
-	Min() int64
-	Max() int64
-	Count() int64
-	Sum() int64
-	Avg() float64
-}
-
-func addSummary(a *fourletter.MntrAnswer, name string, s summary) {
-	a.AddFloat("avg_"+name, math.Round(s.Avg()*1e4)/1e4)
-	a.AddInt("min_"+name, s.Min())
-	a.AddInt("max_"+name, s.Max())
-	a.AddInt("cnt_"+name, s.Count())
-	a.AddInt("sum_"+name, s.Sum())
-}
-
-func (w *words) addQuorum(a *fourletter.MntrAnswer) {
-	if w.s.peer == nil {
-		return
-	}
-	st := w.s.peer.Status()
-	a.AddInt("quorum_size", int64(len(w.s.cfg.Servers)))
-	if st.Role != zab.Leading {
-		return
-	}
-	a.AddInt("learners", int64(st.Followers+st.Observers))
-	a.AddInt("synced_followers", int64(st.SyncedFollowers))
-	a.AddInt("synced_observers", int64(st.SyncedObservers))
-	a.AddInt("pending_syncs", int64(st.PendingSyncs))
-	a.AddInt("last_proposal_size", int64(st.LastProposal))
-	a.AddInt("max_proposal_size", int64(st.MaxProposal))
-	a.AddInt("min_proposal_size", int64(st.MinProposal))
 }
 
 // peerState is Apache's text for role, phase and way of synchronisation.
@@ -238,18 +178,6 @@ func peerState(s zab.Status) string {
 		text += " - " + s.Sync.String()
 	}
 	return text
-}
-
-func fileDescriptors() (open, limit int64, ok bool) {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0, 0, false
-	}
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 0, 0, false
-	}
-	return int64(len(entries)), int64(min(l.Cur, math.MaxInt64)), true
 }
 
 func (w *words) conf() fourletter.ConfAnswer {

@@ -32,6 +32,7 @@ func may() map[string][]string {
 		"pkg/server/config":                 {},
 		"pkg/server/daemon":                 {},
 		"pkg/server/portuse":                {},
+		"pkg/server/metrics":                {},
 		"pkg/server/zab":                    {},
 		"pkg/server/jute":                   {},
 		"pkg/server/proto":                  {"pkg/server/jute"},
@@ -43,15 +44,18 @@ func may() map[string][]string {
 		"pkg/server/storage/disk/faultdisk": {"pkg/server/storage/disk"},
 		"pkg/server/storage": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/storage/disk",
+			"pkg/server/metrics",
 		},
 		"pkg/server/auth/digestmd5": {},
 		"pkg/server/auth/jaas":      {},
 		"pkg/server/quorum": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/zab", "pkg/server/portuse",
+			"pkg/server/metrics",
 		},
 		"pkg/server/pipeline": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/watch",
 			"pkg/server/session", "pkg/server/storage", "pkg/server/zab", "pkg/server/quorum",
+			"pkg/server/metrics",
 		},
 		"pkg/server/front": {"pkg/server/jute", "pkg/server/pipeline", "pkg/server/portuse"},
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/jute"
@@ -33,6 +34,14 @@ const (
 	wordLinger   = time.Second // how long what a client sends behind a word is waited for
 )
 
+// What a connection has turned out to be.
+const (
+	stageSilent int32 = iota // nothing came yet
+	stageAsking              // it sent a word
+	stageTold                // and was answered
+	stageClient              // it began a handshake
+)
+
 // A conn is one client's TCP connection. One goroutine reads from it, and
 // writes the replies that it caused; another writes while there is more.
 type conn struct {
@@ -40,6 +49,8 @@ type conn struct {
 	nc net.Conn
 	ip netip.Addr
 	pc *pipeline.Conn
+
+	stage atomic.Int32 // one of the stages
 
 	mu      sync.Mutex
 	changed sync.Cond // something was written, or closing, or failed
@@ -70,10 +81,14 @@ func (c *conn) run(ctx context.Context) {
 		c.countEnd(err)
 		return
 	}
-	if answer, ok := c.s.cfg.Word(string(head[:])); ok {
-		c.answerWord(r, answer)
+	if c.s.cfg.IsWord(string(head[:])) {
+		c.stage.Store(stageAsking)
+		if answer := c.s.cfg.Word(string(head[:]), r); answer != nil {
+			c.answerWord(r, answer)
+		}
 		return
 	}
+	c.stage.Store(stageClient)
 	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String()})
 	err := c.serve(ctx, r, head)
 	c.pc.Close()
@@ -87,7 +102,9 @@ func (c *conn) run(ctx context.Context) {
 // away from it.
 func (c *conn) answerWord(r io.Reader, answer []byte) {
 	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := c.nc.Write(answer); err != nil {
+	_, err := c.nc.Write(answer)
+	c.s.answered(c)
+	if err != nil {
 		return
 	}
 	if tcp, ok := c.nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
@@ -112,7 +129,7 @@ func (c *conn) logEnd(err error) {
 // countEnd counts a connection that ended with err. It tells whether the server
 // has a reason of its own, and whether that is the client's silence.
 func (c *conn) countEnd(err error) (ours, silent bool) {
-	guards := &c.s.p.Stats().Guards
+	guards := c.s.p.Stats().Guards
 	var ne net.Error
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -139,6 +156,7 @@ func (c *conn) serve(ctx context.Context, r *bufio.Reader, head [4]byte) error {
 	if err != nil {
 		return err
 	}
+	c.s.p.Metrics().BytesReceived.Add(int64(len(head) + len(frame)))
 	if err := c.pc.Connect(ctx, frame); err != nil {
 		return err
 	}
@@ -159,6 +177,7 @@ func (c *conn) serve(ctx context.Context, r *bufio.Reader, head [4]byte) error {
 			return err
 		}
 		c.hold()
+		c.s.p.Metrics().BytesReceived.Add(int64(len(head) + len(buf)))
 		if err := c.pc.Request(buf); err != nil {
 			return err
 		}

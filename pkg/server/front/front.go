@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -46,8 +47,12 @@ type Config struct {
 	Backlog int
 	// KeepAlive lets TCP look after idle connections (clientTcpKeepAlive).
 	KeepAlive bool
-	// Word answers a four-letter word; false means that it is none.
-	Word func(word string) ([]byte, bool)
+	// IsWord tells whether four bytes are a word and not the length of a
+	// handshake.
+	IsWord func(word string) bool
+	// Word answers a four-letter word; what follows it can be read from more.
+	// Without an answer, nil, the connection is closed.
+	Word func(word string, more io.Reader) []byte
 	// Logger takes what an operator should know.
 	Logger *slog.Logger
 }
@@ -64,6 +69,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
+	told  int // of these, those whose word has been answered
 	perIP map[netip.Addr]int
 }
 
@@ -181,6 +187,9 @@ func (s *Server) unregister(c *conn) {
 		return
 	}
 	delete(s.conns, c)
+	if c.stage.Load() == stageTold {
+		s.told--
+	}
 	if s.perIP[c.ip]--; s.perIP[c.ip] <= 0 {
 		delete(s.perIP, c.ip)
 	}
@@ -192,6 +201,43 @@ func (s *Server) closeAll() {
 	for c := range s.conns {
 		_ = c.nc.Close()
 	}
+}
+
+// Count is how many connections there are, whatever they turn out to be; one
+// whose word has been answered is none any more.
+func (s *Server) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) - s.told
+}
+
+// answered notes that a connection's word has been.
+func (s *Server) answered(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.conns[c]; ok {
+		s.told++
+	}
+	c.stage.Store(stageTold)
+}
+
+// A Stranger is a connection that is no client, or not yet.
+type Stranger struct {
+	Remote string // "ip:port"
+	Asking bool   // it sent a word; else nothing came from it
+}
+
+// Strangers lists the connections that the pipeline does not know.
+func (s *Server) Strangers() []Stranger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Stranger
+	for c := range s.conns {
+		if stage := c.stage.Load(); stage == stageSilent || stage == stageAsking {
+			out = append(out, Stranger{Remote: c.nc.RemoteAddr().String(), Asking: stage == stageAsking})
+		}
+	}
+	return out
 }
 
 func addrOf(nc net.Conn) netip.Addr {

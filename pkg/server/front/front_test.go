@@ -47,10 +47,10 @@ func start(t testing.TB, change func(*Config)) (*Server, *pipeline.Pipeline) {
 		Self: 1, TickTime: 2 * time.Second, MinSessionTimeout: 100 * time.Millisecond, MaxSessionTimeout: time.Minute,
 		SnapCount: 1 << 30, Digests: true, Logger: log,
 	}, store, recovered)
-	solo := quorum.NewSolo(0, memory{}, p, nil)
+	solo := quorum.NewSolo(0, memory{}, p, nil, nil)
 	cfg := Config{
 		Addr: "127.0.0.1:0", MaxFrame: 1 << 20, SilentTimeout: patience, OutstandingLimit: 1000, Logger: log,
-		Word: func(w string) ([]byte, bool) { return []byte("imok"), w == "ruok" },
+		IsWord: func(w string) bool { return w == "ruok" }, Word: func(string, io.Reader) []byte { return []byte("imok") },
 	}
 	if change != nil {
 		change(&cfg)

@@ -10,7 +10,7 @@ import (
 // TestCounts ends connections in each way that is counted.
 func TestCounts(t *testing.T) {
 	s, p := start(t, func(c *Config) { c.SilentTimeout, c.MaxPerIP = 50*time.Millisecond, 1 })
-	g := &p.Stats().Guards
+	g := p.Stats().Guards
 	alone := func() {
 		eventually(t, "nobody is connected", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.conns) == 0 })
 	}

@@ -67,6 +67,7 @@ func (p *Pipeline) applyLoop() {
 // applyTxns applies transactions and queues what they cause: events to the
 // watchers and replies to the clients connected here.
 func (p *Pipeline) applyTxns(ts []*txn.Txn, bytes int) {
+	p.countCommitted(ts)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range ts {
@@ -77,6 +78,7 @@ func (p *Pipeline) applyTxns(ts []*txn.Txn, bytes int) {
 		p.conns.applied(t, &res)
 	}
 	p.countForSnapshot(len(ts), bytes)
+	p.countApplied(ts)
 }
 
 // checkDigest compares the tree with what the leader says it should be. A leader
@@ -89,7 +91,8 @@ func (p *Pipeline) checkDigest(t *txn.Txn) {
 		return
 	}
 	if have := p.tree.Digest(); have != t.Digest.Tree {
-		if p.stats.DigestMismatches.Add(1) == 1 {
+		first := p.m.DigestMismatches.Load() == 0 // only this goroutine counts them
+		if p.m.DigestMismatches.Inc(); first {
 			p.log.Error("the tree differs from the leader's: digests do not match from here on",
 				"zxid", fmt.Sprintf("0x%x", t.Zxid), "type", t.Type.String(), "have", have, "want", t.Digest.Tree)
 		}
@@ -118,11 +121,14 @@ func (p *Pipeline) fire(res *tree.Result) {
 		p.fire(&res.Parts[i])
 	}
 	for _, e := range res.Events {
+		fired := 0
 		p.watches.Trigger(e.Type, e.Path, func(c *Conn) {
+			fired++
 			if p.cfg.Auth.allowed(e.ACL, proto.PermRead, c.ids()) {
 				c.event(e.Type, e.Path, res.Zxid)
 			}
 		})
+		p.countFired(e.Type, fired)
 	}
 }
 

@@ -158,9 +158,9 @@ func (p *Pipeline) admit(renew bool) error {
 			p.stats.Guards.ConnectionsRejected.Add(1)
 			return errThrottled
 		}
-		p.stats.Guards.TokenDeficit.add(int64(b.deficit()))
+		p.stats.Guards.TokenDeficit.Observe(int64(b.deficit()))
 	} else {
-		p.stats.Guards.TokenDeficit.add(0)
+		p.stats.Guards.TokenDeficit.Observe(0)
 	}
 	p.stats.Guards.ConnectionRequests.Add(1)
 	return nil

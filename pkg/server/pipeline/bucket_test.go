@@ -115,7 +115,7 @@ func TestConnThrottle(t *testing.T) {
 		t.Errorf("a third session: %v", err)
 	}
 	late.none() // closed without an answer
-	g := &f.p.Stats().Guards
+	g := f.p.Stats().Guards
 	if r, v, x := g.ConnectionRequests.Load(), g.ConnectionRevalidations.Load(), g.ConnectionsRejected.Load(); r != 2 || v != 1 || x != 1 {
 		t.Errorf("%d asked, %d of them again, %d refused", r, v, x)
 	}

@@ -354,7 +354,7 @@ func (c *Conn) submit(r quorum.Request) error {
 	return cur.do(func() {
 		switch {
 		case cur.leading():
-			p.writes.put(prepItem{write: write{Request: r, from: p.cfg.Self}, conn: c})
+			p.queueWrite(prepItem{write: write{Request: r, from: p.cfg.Self}, conn: c})
 		case r.Op == proto.OpSync:
 			cur.syncs.push(pendingSync{conn: c, xid: r.Cxid}, func() { p.order.Forward(r) })
 		default:
@@ -479,22 +479,27 @@ func (c *Conn) next() (waiting, bool) {
 // reply queues the answer to w. The body is left out when code is an error.
 func (c *Conn) reply(w *waiting, code proto.Code, zxid int64, body func([]byte) []byte) {
 	c.out.Frame(func(b []byte) []byte {
+		at := len(b)
 		b = proto.ReplyHeader{Xid: w.Xid, Zxid: zxid, Err: code}.Append(b)
 		if code == proto.OK && body != nil {
 			b = body(b)
 		}
+		c.p.responded(len(b) - at)
 		return b
 	})
 	latency := time.Since(w.since)
-	c.p.stats.replied(kindOf(w.Op), latency)
+	c.p.replied(kindOf(w.Op), latency)
 	c.stat.replied(w, zxid, latency)
 }
 
 // event tells the client that a watch fired.
 func (c *Conn) event(typ proto.EventType, path string, zxid int64) {
 	c.out.Frame(func(b []byte) []byte {
+		at := len(b)
 		b = proto.ReplyHeader{Xid: proto.XidEvent, Zxid: zxid}.Append(b)
-		return proto.WatcherEvent{Type: typ, State: proto.StateSyncConnected, Path: path}.Append(b)
+		b = proto.WatcherEvent{Type: typ, State: proto.StateSyncConnected, Path: path}.Append(b)
+		c.p.notified(len(b) - at)
+		return b
 	})
 	c.p.stats.Sent.Add(1)
 	c.stat.sent.Add(1)

@@ -30,6 +30,7 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 	}
 	cur := c.p.term.Load()
 	if cur == nil || cur.leading() && c.p.cfg.LeaderIdle {
+		c.p.m.NotServingClosed.Inc()
 		return errNotServing
 	}
 	if err := c.p.admit(req.SessionID != 0); err != nil {
@@ -161,7 +162,12 @@ func (c *Conn) refuse(h *handshake, why string) error {
 }
 
 func (c *Conn) answerConnect(h *handshake) {
-	c.out.Frame(h.reply.Append)
+	c.out.Frame(func(b []byte) []byte {
+		at := len(b)
+		b = h.reply.Append(b)
+		c.p.responded(len(b) - at)
+		return b
+	})
 	c.p.stats.Sent.Add(1)
 	c.stat.sent.Add(1)
 	c.stat.last.Store(int32(proto.OpCreateSession))

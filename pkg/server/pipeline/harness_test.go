@@ -177,7 +177,7 @@ func newFixture(t *testing.T, cfg Config, prepare func(*tree.Tree)) *fixture {
 	f.p.Start(f.order)
 	t.Cleanup(func() {
 		f.p.Stop()
-		if n := f.p.Stats().DigestMismatches.Load(); n > 0 && !f.wrong {
+		if n := f.p.Metrics().DigestMismatches.Load(); n > 0 && !f.wrong {
 			t.Errorf("%d transactions left the tree other than the leader had worked out", n)
 		}
 		if n := f.p.Stats().Outstanding(); n != 0 {

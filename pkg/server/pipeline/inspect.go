@@ -49,6 +49,12 @@ func (p *Pipeline) ConnectionCount() int { return p.conns.len() }
 // WatchCounts counts the watches that exists and getData left (wchs).
 func (p *Pipeline) WatchCounts() watch.Summary { return p.watches.Summary(watch.Data) }
 
+// WatchCount is how many watches there are of either table, as mntr tells
+// (DataTree.java, getWatchCount).
+func (p *Pipeline) WatchCount() int {
+	return p.watches.Count(watch.Data) + p.watches.Count(watch.Child)
+}
+
 // WatchedPaths lists what each session watches with exists and getData.
 func (p *Pipeline) WatchedPaths() map[int64][]string {
 	out := make(map[int64][]string)

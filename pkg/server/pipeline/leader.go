@@ -17,6 +17,7 @@ type prepItem struct {
 	end   bool
 	write write
 	conn  *Conn // for a sync of a client connected here
+	since int64 // when it was queued, in ns on the pipeline's clock
 }
 
 // leading is what the prepare goroutine keeps for a term.
@@ -42,6 +43,7 @@ func (p *Pipeline) prepareLoop() {
 		if items, ok = p.writes.take(items); !ok {
 			return
 		}
+		p.m.PrepQueueSize.Observe(int64(len(items)))
 		for len(items) > 0 {
 			switch it := &items[0]; {
 			case it.begin != nil:
@@ -69,7 +71,7 @@ const txnRoom = txn.HeaderSize + 32
 // prepareBatch handles the writes at the front of items and returns how many.
 func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 	var out []zab.Proposal
-	n := 0
+	n, start := 0, time.Since(p.start)
 	p.mu.RLock()
 	cur.prep.changes.tree = p.tree
 	cur.prep.changes.settle(p.tree.LastZxid())
@@ -79,6 +81,7 @@ func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 		n++
 	}
 	p.mu.RUnlock()
+	p.countPrepared(items[:n], start)
 	if len(out) > 0 {
 		p.order.Propose(cur.epoch, out)
 	}
@@ -111,7 +114,7 @@ func (p *Pipeline) completeSync(s pendingSync) {
 
 // Request implements [quorum.Machine].
 func (p *Pipeline) Request(from zab.Sid, r quorum.Request) {
-	p.writes.put(prepItem{write: write{Request: r, from: from}})
+	p.queueWrite(prepItem{write: write{Request: r, from: from}})
 }
 
 // Revalidate implements [quorum.Machine].
@@ -166,7 +169,7 @@ func (p *Pipeline) Revalidated(id int64, valid bool) {
 
 // closeSession ends a session by the leader's own decision.
 func (p *Pipeline) closeSession(id int64) {
-	p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{Session: id, Op: proto.OpCloseSession}}})
+	p.queueWrite(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{Session: id, Op: proto.OpCloseSession}}})
 }
 
 // expireLoop closes the sessions that were silent for their timeout.
@@ -182,7 +185,7 @@ func (p *Pipeline) expireLoop(cur *term) {
 		_ = cur.do(func() { // an ended term expires nothing
 			for _, id := range cur.sessions.Expired(p.monotonic()) {
 				p.log.Info("session expired", "session", sessionText(id))
-				p.stats.SessionsExpired.Add(1)
+				p.m.SessionsExpired.Inc()
 				p.closeSession(id)
 			}
 		})
@@ -211,7 +214,7 @@ func (p *Pipeline) containerLoop(cur *term) {
 		}
 		_ = cur.do(func() { // nor does it delete
 			for _, path := range paths {
-				p.writes.put(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{
+				p.queueWrite(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{
 					Op: proto.OpDeleteContainer, Body: jute.AppendString(nil, path)}}})
 			}
 		})

@@ -103,7 +103,7 @@ func TestDigestMismatch(t *testing.T) {
 	if err := f.p.Alive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := f.p.Stats().DigestMismatches.Load(); n != 1 {
+	if n := f.p.Metrics().DigestMismatches.Load(); n != 1 {
 		t.Errorf("%d mismatches", n)
 	}
 }
@@ -141,7 +141,7 @@ func TestFuzzySnapshot(t *testing.T) {
 		if err := f.p.Alive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := f.p.Stats().DigestMismatches.Load(); n != want {
+		if n := f.p.Metrics().DigestMismatches.Load(); n != want {
 			t.Errorf("%d mismatches after %d transactions, want %d", n, i+1, want)
 		}
 	}
@@ -253,8 +253,8 @@ func TestSnapshotsAreWritten(t *testing.T) {
 		c.must(proto.OpSetData, setData("/", "", -1))
 	}
 	f.p.Stop()
-	if n := f.p.Stats().SnapshotTime.Count(); n == 0 || f.p.Stats().SnapshotErrors.Load() != 0 {
-		t.Errorf("%d snapshots, %d errors", n, f.p.Stats().SnapshotErrors.Load())
+	if n := f.p.Metrics().SnapshotTime.Count(); n == 0 || f.p.Metrics().SnapshotErrors.Load() != 0 {
+		t.Errorf("%d snapshots, %d errors", n, f.p.Metrics().SnapshotErrors.Load())
 	}
 	if n := len(f.p.Connections()); n != 0 {
 		t.Errorf("%d connections after the end", n)

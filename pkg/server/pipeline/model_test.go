@@ -283,7 +283,7 @@ func compare(t *testing.T, f *fixture, m model) {
 			t.Fatalf("%d znodes, want %d", got, want)
 		}
 	})
-	if n := f.p.Stats().DigestMismatches.Load(); n > 0 {
+	if n := f.p.Metrics().DigestMismatches.Load(); n > 0 {
 		t.Fatalf("%d digests differ", n)
 	}
 }

@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/session"
 	"github.com/zkctl/zkctl/pkg/server/storage"
@@ -95,6 +96,8 @@ type Config struct {
 	NoClosePaths bool
 	// LeaderIdle keeps clients off this server while it leads (leaderServes=no).
 	LeaderIdle bool
+	// Metrics takes what is counted and measured; nil for nobody.
+	Metrics *metrics.Metrics
 	// Logger takes what an operator should know.
 	Logger *slog.Logger
 }
@@ -119,6 +122,7 @@ type Pipeline struct {
 	throttle *throttle // nil when requests are let in at once
 	conns    connTable
 	stats    Stats
+	m        *metrics.Metrics
 
 	applying *inbox[applyItem]
 	writes   *inbox[prepItem]
@@ -170,7 +174,7 @@ func (t *term) end() {
 // called before it is used.
 func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeline {
 	p := &Pipeline{
-		cfg: cfg, store: store, log: cfg.Logger, start: time.Now(),
+		cfg: cfg, store: store, log: cfg.Logger, start: time.Now(), m: metrics.Or(cfg.Metrics),
 		ids:      session.NewIDs(int64(cfg.Self), time.Now().UnixMilli()),
 		tree:     recovered.Tree,
 		watches:  watch.New[*Conn](),
@@ -185,7 +189,8 @@ func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeli
 	p.bucket = newBucket(cfg.ConnThrottle, p.monotonic)
 	p.throttle = newThrottle(cfg.RequestThrottle, p)
 	p.conns.init()
-	p.stats.ResetLatency()
+	p.stats.Guards = &p.m.Guards
+	p.stats.Responses.reset()
 	p.snapshot.plan(cfg)
 	return p
 }
@@ -217,6 +222,7 @@ func (p *Pipeline) Stop() {
 func (p *Pipeline) Failed() <-chan error { return p.failed }
 
 func (p *Pipeline) fail(err error) {
+	p.m.Unrecoverable.Inc()
 	p.log.Error("the server cannot go on", "err", err)
 	select {
 	case p.failed <- err:
@@ -408,11 +414,11 @@ func (p *Pipeline) writeSnapshot(snap *tree.Snapshot) {
 	}
 	info, err := p.store.WriteSnapshot(snap, digest)
 	if err != nil {
-		p.stats.SnapshotErrors.Add(1)
+		p.m.SnapshotErrors.Inc()
 		p.log.Error("snapshot not written; the log is kept and another try follows", "err", err)
 		return
 	}
-	p.stats.SnapshotTime.add(info.Took.Milliseconds())
+	p.m.SnapshotTime.Observe(info.Took.Milliseconds())
 	p.log.Info("snapshot written", "file", info.Path, "took", info.Took)
 }
 

@@ -3,10 +3,9 @@ package pipeline
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"strings"
-	"sync"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 )
@@ -18,7 +17,7 @@ import (
 // Source: ZooKeeperServer.java (checkQuota).
 type quotas struct {
 	enforce bool // hard limits are more than told (enforceQuota)
-	stats   *Stats
+	m       *metrics.Metrics
 	log     *slog.Logger
 	now     func() int64     // ms
 	told    map[string]int64 // when a limit may be told again, by its path
@@ -67,7 +66,7 @@ func (q *quotas) compare(quota tree.Quota, path, what string, used, diff, soft, 
 	if !refuse {
 		return nil
 	}
-	q.stats.quotaExceeded.add(namespace(path))
+	q.m.QuotaExceeded.Add(namespace(path), 1)
 	return fmt.Errorf("%w: %s below %s would be %d, limit %d", proto.ErrQuotaExceeded, what, quota.Path, used+diff, limit)
 }
 
@@ -125,29 +124,6 @@ func firstSet(hard, soft int64) int64 {
 	return soft
 }
 
-// counters counts by name; for what is rare.
-type counters struct {
-	mu     sync.Mutex
-	byName map[string]int64
-}
-
-func (c *counters) add(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.byName == nil {
-		c.byName = make(map[string]int64)
-	}
-	c.byName[name]++
-}
-
-// QuotaExceeded is how many writes were refused for a hard limit, by the first
-// name of their paths (quota_exceeded_error_per_namespace).
-func (s *Stats) QuotaExceeded() map[string]int64 {
-	s.quotaExceeded.mu.Lock()
-	defer s.quotaExceeded.mu.Unlock()
-	return maps.Clone(s.quotaExceeded.byName)
-}
-
 func (p *Pipeline) newQuotas() quotas {
-	return quotas{enforce: p.cfg.EnforceQuota, stats: &p.stats, log: p.log, now: p.monotonic}
+	return quotas{enforce: p.cfg.EnforceQuota, m: p.m, log: p.log, now: p.monotonic}
 }

@@ -73,7 +73,7 @@ func TestQuotaEnforced(t *testing.T) {
 	if r := c.do(proto.OpExists, watched("/s", false)); r.Err != proto.ErrNoNode {
 		t.Errorf("the multi's other part: %v", r.Err)
 	}
-	if got := f.p.Stats().QuotaExceeded(); len(got) != 1 || got["q"] != 6 {
+	if got := f.p.Metrics().QuotaExceeded.Values(); len(got) != 1 || got["q"] != 6 {
 		t.Errorf("counted %v", got)
 	}
 	if got, want := f.p.QuotaByNamespace()["q"], (QuotaUse{CountLimit: 4, BytesLimit: 10, Count: 4, Bytes: 0}); got != want {
@@ -101,7 +101,7 @@ func TestQuotaTold(t *testing.T) {
 	if got := c.data("/zookeeper/quota/later/zookeeper_stats"); got != "count=2,bytes=4" {
 		t.Errorf("stats of /later: %s", got)
 	}
-	if n := len(f.p.Stats().QuotaExceeded()); n != 0 {
+	if n := len(f.p.Metrics().QuotaExceeded.Values()); n != 0 {
 		t.Errorf("%d counted as refused", n)
 	}
 	c.must(proto.OpDelete, versioned("/zookeeper/quota/q/zookeeper_limits", -1))

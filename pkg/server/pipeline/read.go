@@ -96,6 +96,7 @@ func (c *Conn) exists(d *jute.Decoder) (body, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.p.readBytes(r.Path, 0)
 	stat := n.Stat()
 	return stat.Append, nil
 }
@@ -112,6 +113,7 @@ func (c *Conn) getData(d *jute.Decoder) (body, error) {
 	if r.Watch {
 		c.p.watches.Add(r.Path, c, watch.Data)
 	}
+	c.p.readBytes(r.Path, len(n.Data()))
 	return func(b []byte) []byte { return n.Stat().Append(jute.AppendBuffer(b, n.Data())) }, nil
 }
 

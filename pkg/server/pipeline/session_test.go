@@ -133,7 +133,7 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("a session of 10 s expired after %v", took)
 		}
 		quiet.gone()
-		if n := f.p.Stats().SessionsExpired.Load(); n != 1 {
+		if n := f.p.Metrics().SessionsExpired.Load(); n != 1 {
 			t.Errorf("%d sessions expired", n)
 		}
 		late := f.dial()

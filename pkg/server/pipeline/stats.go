@@ -5,60 +5,64 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 )
 
-// Stats counts what the server did since it started, or since Reset. Its
-// fields are safe for concurrent use.
+// Stats counts what the server did since it started, or since
+// [Pipeline.ResetStats], beside what [metrics.Metrics] has. Its fields are safe
+// for concurrent use.
 type Stats struct {
-	Received, Sent   atomic.Int64 // packets from and to clients
-	AuthFailed       atomic.Int64
-	SessionsExpired  atomic.Int64
-	DigestMismatches atomic.Int64
-	SnapshotErrors   atomic.Int64
-	SnapshotTime     Summary // ms
-	ReadLatency      Summary // ms, from receipt to reply
-	WriteLatency     Summary // ms
+	Received, Sent atomic.Int64 // packets from and to clients
+	AuthFailed     atomic.Int64
+	Responses      Sizes // of replies and events
 
-	Guards Guards
+	Guards *metrics.Guards // what the protections did
 
-	outstanding   atomic.Int64
-	quotaExceeded counters
-	latency       Summary // ms, of all requests
+	outstanding atomic.Int64
 }
 
-// Reset forgets packet counts and latencies (the word srst).
-func (s *Stats) Reset() {
-	s.Received.Store(0)
-	s.Sent.Store(0)
-	s.ResetLatency()
-}
-
-// ResetLatency forgets the latencies.
-func (s *Stats) ResetLatency() {
-	for _, x := range []*Summary{&s.latency, &s.ReadLatency, &s.WriteLatency, &s.SnapshotTime, &s.Guards.TokenDeficit, &s.Guards.ThrottleQueueTime} {
-		x.reset()
-	}
+// ResetStats forgets packet counts, sizes, latencies and whatever else is
+// counted (the word srst; ServerStats.java, StatResetCommand.java).
+func (p *Pipeline) ResetStats() {
+	p.stats.Received.Store(0)
+	p.stats.Sent.Store(0)
+	p.stats.Responses.reset()
+	p.m.Reset()
 }
 
 // Outstanding is how many clients' requests have not been answered yet.
 func (s *Stats) Outstanding() int64 { return s.outstanding.Load() }
 
-// Latency sums up how long requests took, in ms.
-func (s *Stats) Latency() *Summary { return &s.latency }
+// Sizes keeps the last, least and greatest of some sizes in bytes; each is -1
+// before the first (BufferStats.java).
+type Sizes struct{ last, min, max atomic.Int64 }
 
-func (s *Stats) replied(kind opKind, took time.Duration) {
-	ms := took.Milliseconds()
-	s.Sent.Add(1)
-	s.latency.add(ms)
-	if kind == writeOp {
-		s.WriteLatency.add(ms)
-	} else {
-		s.ReadLatency.add(ms)
+func (s *Sizes) reset() {
+	s.last.Store(-1)
+	s.min.Store(-1)
+	s.max.Store(-1)
+}
+
+func (s *Sizes) add(n int64) {
+	s.last.Store(n)
+	for m := s.min.Load(); (m < 0 || n < m) && !s.min.CompareAndSwap(m, n); m = s.min.Load() {
+	}
+	for m := s.max.Load(); n > m && !s.max.CompareAndSwap(m, n); m = s.max.Load() {
 	}
 }
 
-// A Summary keeps least, greatest, count and sum of a figure.
+// Last is the newest size.
+func (s *Sizes) Last() int64 { return s.last.Load() }
+
+// Min is the least size.
+func (s *Sizes) Min() int64 { return s.min.Load() }
+
+// Max is the greatest size.
+func (s *Sizes) Max() int64 { return s.max.Load() }
+
+// A Summary keeps least, greatest, count and sum of a connection's figure; it
+// takes little room, as there may be many connections.
 type Summary struct{ min, max, sum, count atomic.Int64 }
 
 func (s *Summary) reset() {

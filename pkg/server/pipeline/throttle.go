@@ -99,12 +99,12 @@ func (t *throttle) pass(c *Conn, w *waiting) {
 		w.held.release()
 		return
 	}
-	guards := &t.p.stats.Guards
+	guards := t.p.stats.Guards
 	if t.stale(c, w) {
 		guards.StaleRequests.Add(1)
 	}
 	waited := time.Since(w.since)
-	guards.ThrottleQueueTime.add(waited.Milliseconds())
+	guards.ThrottleQueueTime.Observe(waited.Milliseconds())
 	if t.OpWaitTime > 0 && waited > t.OpWaitTime && w.Op != proto.OpPing && w.Op != proto.OpCloseSession {
 		guards.ThrottledOps.Add(1)
 		w.refused = proto.ErrThrottled
@@ -117,7 +117,7 @@ func (t *throttle) pass(c *Conn, w *waiting) {
 // await waits until fewer than MaxRequests are under way. It is false when the
 // request is to be dropped; so are those behind it on its connection.
 func (t *throttle) await(c *Conn, w *waiting) bool {
-	guards := &t.p.stats.Guards
+	guards := t.p.stats.Guards
 	stall := time.NewTimer(t.StallTime)
 	defer stall.Stop()
 	for {

@@ -40,7 +40,7 @@ func TestThrottle(t *testing.T) {
 		c.send(proto.OpGetData, watched("/a", false))
 	}
 	other.send(proto.OpCreate, create("/b", 0))
-	guards := &f.p.Stats().Guards
+	guards := f.p.Stats().Guards
 	eventually(t, "requests are held back", func() bool { return guards.ThrottleWaits.Load() > 2 })
 	f.order.mu.Lock()
 	if n := len(f.order.proposed); n != 1 {
@@ -122,7 +122,7 @@ func TestStale(t *testing.T) {
 			for range 3 {
 				c.send(proto.OpExists, watched("/a", false))
 			}
-			guards := &f.p.Stats().Guards
+			guards := f.p.Stats().Guards
 			eventually(t, "one is held back", func() bool { return guards.ThrottleWaits.Load() > 0 })
 			c.c.Close()
 			f.order.holding(false)

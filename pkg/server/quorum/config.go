@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -44,7 +45,8 @@ type Config struct {
 	MaxPacket   int // bytes of data in a packet of the quorum port; default 64 MiB
 	QueueBytes  int // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
 
-	Logger *slog.Logger // default: none
+	Logger  *slog.Logger     // default: none
+	Metrics *metrics.Metrics // default: nobody's
 
 	// Timing, mostly for tests. Default in brackets.
 	Tick         time.Duration // of zab's clock [20 ms, or TickTime/10 if that is less]
@@ -77,6 +79,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.Metrics = metrics.Or(c.Metrics)
 	if c.Text == "" {
 		c.Text = configText(c.Members)
 	}

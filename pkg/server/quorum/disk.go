@@ -3,7 +3,9 @@ package quorum
 import (
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -15,6 +17,7 @@ type diskJob struct {
 	staged    Staged // for install
 	proposals []zab.Proposal
 	epochs    *zab.Epochs
+	since     time.Time // when it was queued
 }
 
 // disk does what is queued for it, in order and on one goroutine. Everything that
@@ -22,10 +25,13 @@ type diskJob struct {
 type disk struct {
 	log     Log
 	base    base
+	m       *metrics.Metrics
 	durable func(mark uint64) // everything up to mark is on disk
 	failed  func(error)       // called once; nothing is done after it
 
-	dirty bool // something is appended and not synced; used by run only
+	// Used by run only.
+	dirty bool // something is appended and not synced
+	batch int  // how many transactions that is
 
 	mu     sync.Mutex
 	work   *sync.Cond
@@ -39,8 +45,8 @@ type base interface {
 	Install(Staged, zab.Zxid) error
 }
 
-func newDisk(log Log, b base, durable func(uint64), failed func(error)) *disk {
-	d := &disk{log: log, base: b, durable: durable, failed: failed}
+func newDisk(log Log, b base, m *metrics.Metrics, durable func(uint64), failed func(error)) *disk {
+	d := &disk{log: log, base: b, m: m, durable: durable, failed: failed}
 	d.work = sync.NewCond(&d.mu)
 	return d
 }
@@ -49,6 +55,7 @@ func newDisk(log Log, b base, durable func(uint64), failed func(error)) *disk {
 func (d *disk) put(j diskJob) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	j.since = time.Now()
 	d.queue = append(d.queue, j)
 	d.work.Signal()
 }
@@ -94,12 +101,23 @@ func (d *disk) run() {
 
 // do performs jobs; the appends of consecutive ones share a sync.
 func (d *disk) do(jobs []diskJob) error {
+	start := time.Now()
+	d.m.SyncQueueSize.Observe(int64(len(jobs)))
 	for _, j := range jobs {
+		d.m.SyncQueued.Add(int64(len(j.proposals)))
+		d.m.SyncQueueTime.Observe(start.Sub(j.since).Milliseconds())
 		if err := d.one(j); err != nil {
 			return err
 		}
 	}
-	return d.sync()
+	if err := d.sync(); err != nil {
+		return err
+	}
+	d.m.SyncTime.Since(start)
+	for _, j := range jobs {
+		d.m.SyncWholeTime.Since(j.since)
+	}
+	return nil
 }
 
 // one performs a job but for the sync after its appends.
@@ -111,6 +129,7 @@ func (d *disk) one(j diskJob) error {
 	}
 	if len(j.proposals) > 0 {
 		d.dirty = true
+		d.batch += len(j.proposals)
 		if err := d.log.Append(j.proposals); err != nil {
 			return fmt.Errorf("append %s to the log: %w", j.proposals[0].Zxid, err)
 		}
@@ -133,6 +152,8 @@ func (d *disk) sync() error {
 		return nil
 	}
 	d.dirty = false
+	d.m.SyncBatchSize.Observe(int64(d.batch))
+	d.batch = 0
 	if err := d.log.Sync(); err != nil {
 		return fmt.Errorf("sync the log: %w", err)
 	}

@@ -42,6 +42,7 @@ func (p *Peer) commit(ps []zab.Proposal) {
 		if len(part) > 0 {
 			p.whenBased(func() { p.machine.Commit(part) })
 			p.applied = part[len(part)-1].Zxid
+			p.committed(part)
 		}
 		if ps = ps[len(part):]; len(ps) > 0 {
 			p.answerSyncs(p.cfg.Self, ps[0].Zxid)
@@ -90,6 +91,7 @@ func (p *Peer) enter(place zab.RoleChange) {
 		p.acceptor = p.openAcceptor()
 	}
 	p.countJoins(place)
+	p.entered(place, now)
 	p.place = place
 	term := Term{RoleChange: place}
 	if place.Role == zab.Leading && place.Serving {
@@ -134,6 +136,7 @@ func (p *Peer) send(out zab.Packet) {
 		out.Data = appendTouches(p.machine.Touched())
 	}
 	item := outItem{packet: fromZab(out, p.cfg.Text)}
+	p.countSync(out.Kind)
 	if out.Kind == zab.Snap {
 		item.snapshot = p.takeSnapshot()
 		l.sending.Store(true)

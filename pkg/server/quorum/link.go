@@ -25,6 +25,8 @@ type link struct {
 	in   *bufio.Reader
 	out  *outbound
 
+	queued func(n int) // told how many packets are taken up at once; set before the goroutines start, or nil
+
 	// Used by the loop only.
 	synced bool // NEWLEADER has been queued: from now on what waits is bounded
 
@@ -197,6 +199,9 @@ func (l *link) write(ctx context.Context) error {
 		items, open := l.out.take()
 		if !open {
 			return net.ErrClosed
+		}
+		if l.queued != nil && len(items) > 0 {
+			l.queued(len(items))
 		}
 		for _, item := range items {
 			scratch = item.packet.append(scratch[:0])

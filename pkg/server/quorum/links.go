@@ -17,6 +17,10 @@ func (p *Peer) startLink(l *link, first ...zab.Packet) {
 			}
 		})
 	}
+	if p.place.Role == zab.Leading {
+		key := sidKey(l.sid)
+		l.queued = func(n int) { p.cfg.Metrics.LearnerQueue.Observe(key, int64(n)) }
+	}
 	ended := func(err error) { p.inbox.put(func() { p.drop(l, err) }) }
 	p.running.Go(func() { ended(l.write(p.ctx)) })
 	p.running.Go(func() { ended(p.read(l)) })
@@ -75,6 +79,7 @@ func (p *Peer) receive(l *link, in packet, staged Staged) {
 // step hands a packet to zab.
 func (p *Peer) step(l *link, in zab.Packet) {
 	in.From, in.To = l.sid, p.cfg.Self
+	p.received(in)
 	err := p.zab.Step(in)
 	if err == nil {
 		return

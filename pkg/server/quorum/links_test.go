@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -139,7 +140,7 @@ func TestDiskOrder(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := &recorder{fail: tt.fail}
-			d := newDisk(r, r, nil, nil)
+			d := newDisk(r, r, metrics.New(), nil, nil)
 			err := d.do(tt.jobs)
 			if got := strings.Join(r.calls, " "); got != tt.want {
 				t.Errorf("did %q, want %q", got, tt.want)

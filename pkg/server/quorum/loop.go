@@ -48,6 +48,7 @@ type counters struct {
 	lookingSince  time.Time
 	electionTime  time.Duration
 	proposalSizes sizes
+	measures
 }
 
 // NewPeer prepares a peer. It fails, naming every fault, when the configuration is
@@ -65,7 +66,7 @@ func NewPeer(cfg Config, log Log, machine Machine) (*Peer, error) {
 		cfg: cfg, log: cfg.Logger.With("sid", cfg.Self), machine: machine, inbox: newInbox(),
 		zab: z, links: map[zab.Sid]*link{},
 	}
-	p.disk = newDisk(log, machine, p.onDurable, p.onDiskFailure)
+	p.disk = newDisk(log, machine, cfg.Metrics, p.onDurable, p.onDiskFailure)
 	p.publish()
 	return p, nil
 }
@@ -92,6 +93,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	}
 	p.running.Go(p.disk.run)
 	p.counts.lookingSince = time.Now()
+	p.counts.idleSince = p.counts.lookingSince
 	p.loop()
 	p.end(stop)
 	if p.failure != nil {

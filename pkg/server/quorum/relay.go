@@ -30,6 +30,7 @@ func (p *Peer) relayToLeader(l *link, in packet) error {
 		if err != nil {
 			return err
 		}
+		p.cfg.Metrics.Revalidate.Inc()
 		valid := p.place.Serving && p.machine.Revalidate(l.sid, session, timeout)
 		p.queue(l, outItem{packet: revalidatedPacket(session, valid)})
 	case typePing:
@@ -75,6 +76,7 @@ func (p *Peer) propose(epoch int64, ps []zab.Proposal) {
 		switch {
 		case err == nil:
 			p.counts.proposalSizes.add(len(pr.Data))
+			p.proposed(pr.Zxid)
 		case p.zab.NextZxid() == 0: // we have stepped down
 			p.log.Info("proposals dropped", "from", pr.Zxid.String(), "err", err)
 			return

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -36,13 +37,13 @@ type soloBatch struct {
 }
 
 // NewSolo prepares a server that stands alone, whose history ends at last. A nil
-// logger discards.
-func NewSolo(last zab.Zxid, log Log, machine Machine, logger *slog.Logger) *Solo {
+// logger discards, nil metrics are nobody's.
+func NewSolo(last zab.Zxid, log Log, machine Machine, logger *slog.Logger, m *metrics.Metrics) *Solo {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Solo{machine: machine, log: logger, inbox: newInbox(), last: last, epoch: last.Epoch()}
-	s.disk = newDisk(log, machine,
+	s.disk = newDisk(log, machine, metrics.Or(m),
 		func(mark uint64) { s.inbox.put(func() { s.durable(mark) }) },
 		func(err error) { s.inbox.put(func() { s.failure = err }) })
 	return s

@@ -11,7 +11,7 @@ import (
 // startSolo runs a server that stands alone; the returned function stops it.
 func startSolo(t *testing.T, m *memory) (s *Solo, stop func() error) {
 	t.Helper()
-	s = NewSolo(m.applied, m, m, nil)
+	s = NewSolo(m.applied, m, m, nil, nil)
 	m.order = s
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)
@@ -86,7 +86,7 @@ func TestSoloStopsWhenTheDiskFails(t *testing.T) {
 
 func TestSoloRefusesGaps(t *testing.T) {
 	m := newMemory(1)
-	s := NewSolo(0, m, m, nil)
+	s := NewSolo(0, m, m, nil, nil)
 	s.Propose(0, []zab.Proposal{{Zxid: 2}})
 	if err := s.Run(t.Context()); !errors.Is(err, zab.ErrZxid) {
 		t.Errorf("Run: %v", err)

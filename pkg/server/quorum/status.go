@@ -11,6 +11,7 @@ type Status struct {
 	zab.Status
 	Self         zab.Sid
 	ElectionTime time.Duration // what the last election took; 0 before the first ended
+	LeadingSince time.Time     // when this server began to serve as the leader; zero when it does not
 
 	// Of a leader; what waits is counted now, sizes since the server started.
 	PendingSyncs               int
@@ -42,6 +43,7 @@ func (p *Peer) publish() {
 		Status: p.zab.Status(), Self: p.cfg.Self, ElectionTime: p.counts.electionTime,
 		PendingSyncs: len(p.syncs), LastProposal: -1, MinProposal: -1, MaxProposal: -1,
 	}
+	s.LeadingSince = p.counts.servingSince
 	if c := p.counts.proposalSizes; c.count > 0 {
 		s.LastProposal, s.MinProposal, s.MaxProposal = c.last, c.min, c.max
 	}

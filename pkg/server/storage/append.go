@@ -199,13 +199,18 @@ func (g *segment) writeMark(m mark) error {
 }
 
 func (s *Store) countSync(took time.Duration, path string) {
+	slow := s.o.FsyncWarn > 0 && took > s.o.FsyncWarn
+	s.o.Metrics.FsyncTime.Observe(took.Milliseconds())
 	s.mu.Lock()
 	s.stats.Syncs++
+	if slow {
+		s.stats.SlowSyncs++
+	}
 	s.stats.SyncTotal += took
 	s.stats.SyncLast = took
 	s.stats.SyncMax = max(s.stats.SyncMax, took)
 	s.mu.Unlock()
-	if s.o.FsyncWarn > 0 && took > s.o.FsyncWarn {
+	if slow {
 		s.log.Warn("syncing the transaction log took long; every write waits for it", "file", path, "took", took)
 	}
 }

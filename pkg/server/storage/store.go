@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 )
@@ -69,6 +70,8 @@ type Options struct {
 	Tree   tree.Options
 	FS     disk.FS      // nil is the operating system's
 	Logger *slog.Logger // nil is silent
+
+	Metrics *metrics.Metrics // nil is nobody's
 }
 
 // Store is the one owner of a pair of data directories. Append, Sync, Roll,
@@ -110,6 +113,7 @@ type Stats struct {
 	SyncTotal    time.Duration // spent in them
 	SyncMax      time.Duration
 	SyncLast     time.Duration
+	SlowSyncs    int64 // that took longer than Options.FsyncWarn
 }
 
 // Open makes the version-2 directories, unless told not to, and locks them
@@ -124,6 +128,7 @@ func Open(o Options) (*Store, error) {
 	if o.FS == nil {
 		o.FS = disk.OS{}
 	}
+	o.Metrics = metrics.Or(o.Metrics)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -37,6 +37,7 @@ type Event struct {
 func (t *Tree) Apply(x *txn.Txn) Result {
 	r := t.apply(&x.Header, x.Body)
 	t.lastZxid = max(t.lastZxid, x.Zxid)
+	t.noteDigest(x.Zxid)
 	return r
 }
 

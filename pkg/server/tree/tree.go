@@ -24,9 +24,10 @@ type Tree struct {
 	acls     aclTable
 	sessions *pmap[longKey, session]
 
-	digest   digester
-	nodes    int   // with the root
-	dataSize int64 // see DataSize
+	digest    digester
+	digestLog []ZxidDigest // see noteDigest
+	nodes     int          // with the root
+	dataSize  int64        // see DataSize
 
 	ephemerals     map[int64]paths // by session
 	ephemeralCount int
