@@ -27,7 +27,7 @@ func TestManySlowReaders(t *testing.T) {
 		}
 		c.raw(b)
 	}
-	guards := &p.Stats().Guards
+	guards := p.Stats().Guards
 	eventually(t, "somebody was given up", func() bool { return guards.SlowReadersClosed.Load() > 0 })
 	eventually(t, "not more is queued than may be", func() bool { return s.queued.bytes.Load() <= limit })
 	for range 10 {
