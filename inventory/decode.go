@@ -432,7 +432,7 @@ func (d *decoder) setting(p pair, path string) (Setting, bool) {
 		d.r.fault(p.value, "", "%s holds a line break or control character", shown(path))
 		return Setting{}, false
 	}
-	if d.zoo.types[key] == "" && !d.zoo.families.MatchString(key) {
+	if !d.zoo.known(key) {
 		d.unknownZooKey(p.key)
 	}
 	if wrong := d.zoo.check(key, value); wrong != "" {
@@ -444,11 +444,7 @@ func (d *decoder) setting(p pair, path string) (Setting, bool) {
 
 // unknownZooKey warns: Apache ZooKeeper takes any key and makes it a Java property, so it may still mean something.
 func (d *decoder) unknownZooKey(key *node) {
-	if key.text == "jute.maxbuffer" {
-		d.r.warn(key, "", "Apache ZooKeeper ignores jute.maxbuffer in zoo.cfg")
-		return
-	}
-	hint := didYouMean(key.text, d.zoo.withOwn())
+	hint := didYouMean(strings.TrimPrefix(key.text, javaPrefix), d.zoo.withOwn())
 	d.r.warn(key, hint, "%q is not a zoo.cfg key that zkctl knows; it is written as it stands", key.text)
 }
 

@@ -289,7 +289,8 @@ func TestWarnings(t *testing.T) {
 		"3 and 1":     {hosts(3) + "  - {address: o, role: observer}\n", ""},
 		"1 and 1":     {hosts(1) + "  - {address: o, role: observer}\nconfig: {standaloneEnabled: false}\n", "single participant"},
 		"unknown key": {hosts(1) + "config: {maxClientCnxn: 5}\n", "did you mean maxClientCnxns?"},
-		"jute":        {hosts(1) + "config: {jute.maxbuffer: 5}\n", "ignores jute.maxbuffer"},
+		"java only":   {hosts(1) + "config: {jute.maxbuffer: 5, zookeeper.snapCount: 7, zookeeper.superUser.1: x}\n", ""},
+		"prefix":      {hosts(1) + "config: {zookeeper.snapCuont: 5}\n", "did you mean snapCount?"},
 		"ssh unused":  {hosts(1) + "connection: local\nssh: {port: 22}\n", "hosts.yaml:4:1: connection: local uses no SSH"},
 		"loopback":    {hosts(2) + "  - {address: 127.0.0.1}\n", "127.0.0.1 is not reachable from h0"},
 	} {

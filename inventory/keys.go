@@ -23,7 +23,8 @@ const (
 )
 
 // keyTable lists the keys of Apache ZooKeeper 3.4 to 3.9 that may be set in zoo.cfg (QuorumPeerConfig.java,
-// zookeeperAdmin.md), one type a line.
+// zookeeperAdmin.md), one type a line; and those that Apache takes from the Java command line alone, which
+// zkctl's server reads from zoo.cfg as well.
 const keyTable = `
 count tickTime minSessionTimeout maxSessionTimeout initLimit syncLimit snapCount preAllocSize commitLogCount
 count globalOutstandingLimit nio.numSelectorThreads nio.directBufferBytes intBufferStartingSizeBytes maxBatchSize
@@ -45,6 +46,12 @@ int watcherCleanThreadsNum watcherCleanThreshold watcherCleanIntervalInSeconds m
 int messageTracker.BufferSize jvm.pause.info-threshold.ms jvm.pause.warn-threshold.ms jvm.pause.sleep.time.ms
 int metricsProvider.numWorkerThreads metricsProvider.maxQueueSize metricsProvider.workerShutdownTimeoutMs
 int admin.idleTimeout admin.httpVersion admin.rateLimiterIntervalInMS ssl.handshakeDetectionTimeoutMillis ssl.quorum.handshakeDetectionTimeoutMillis
+count jute.maxbuffer jute.maxbuffer.extrasize znode.container.checkIntervalMs znode.container.maxPerMinute
+int znode.container.maxNeverUsedIntervalMs connectionMaxTokens connectionTokenFillTime connectionTokenFillCount
+int connectionFreezeTime
+float connectionDropIncrease connectionDropDecrease connectionDecreaseRatio
+bool readonlymode.enabled follower.nodelay leader.nodelay forward_learner_requests_to_commit_processor_disabled
+text java.security.auth.login.config letAnySaslUserDoX
 float snapshotSizeFactor connection_throttle_drop_increase connection_throttle_drop_decrease
 float connection_throttle_decrease_ratio
 bool client.portUnification clientTcpKeepAlive netty.advancedFlowControl.enabled
@@ -54,7 +61,7 @@ bool standaloneEnabled reconfigEnabled localSessionsEnabled localSessionsUpgradi
 bool learner.asyncSending learner.closeSocketAsync leader.closeSocketAsync multiAddress.enabled
 bool multiAddress.reachabilityCheckEnabled follower.skipLearnerRequestToNextProcessor enableEagerACLCheck
 bool DigestAuthenticationProvider.enabled IPAuthenticationProvider.usexforwardedfor sessionRequireClientSASLAuth
-bool enforce.auth.enabled allowSaslFailedClients letAnySaslUserDoX kerberos.removeHostFromPrincipal
+bool enforce.auth.enabled allowSaslFailedClients kerberos.removeHostFromPrincipal
 bool kerberos.removeRealmFromPrincipal kerberos.canonicalizeHostNames quorum.auth.enableSasl
 bool quorum.auth.learnerRequireSasl quorum.auth.serverRequireSasl sslQuorum portUnification sslQuorumReloadCertFiles
 bool client.certReload fips-mode connection_throttle_weight_enabled request_throttle_drop_stale
@@ -92,7 +99,7 @@ func newKeySet() *keySet {
 	k := &keySet{
 		types: make(map[string]keyType),
 		// Keys of which there is one per number or per plugin.
-		families: regexp.MustCompile(`^(group\.\d+|weight\.\d+|authProvider\..+|superUser\..+|metricsProvider\..+|zookeeper\..+)$`),
+		families: regexp.MustCompile(`^(group\.\d+|weight\.\d+|authProvider\..+|superUser\..+|metricsProvider\..+)$`),
 		spelling: regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`),
 	}
 	for _, line := range strings.Split(strings.TrimSpace(keyTable), "\n") {
@@ -109,6 +116,16 @@ func newKeySet() *keySet {
 // withOwn lists the keys that users set and those that zkctl sets itself.
 func (k *keySet) withOwn() []string {
 	return append([]string{"dataDir", "dataLogDir", "clientPort"}, k.names...)
+}
+
+// javaPrefix stands before most names on the Java command line. In zoo.cfg they go without; zkctl's server
+// understands both.
+const javaPrefix = "zookeeper."
+
+// known tells whether key is one of ZooKeeper's.
+func (k *keySet) known(key string) bool {
+	key = strings.TrimPrefix(key, javaPrefix)
+	return k.types[key] != "" || k.families.MatchString(key)
 }
 
 // elsewhere says what to do instead of setting a key that zkctl writes itself; "" for every other key.
@@ -131,7 +148,7 @@ func elsewhere(key string) string {
 
 // check tells what is wrong with a key's value, or "".
 func (k *keySet) check(key, value string) string {
-	switch t := k.types[key]; t {
+	switch t := k.types[strings.TrimPrefix(key, javaPrefix)]; t {
 	case typeInt, typeCount:
 		n, err := strconv.ParseInt(value, 10, 64)
 		switch {

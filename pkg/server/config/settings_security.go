@@ -149,8 +149,11 @@ func choice(name string, words []string, field func(*Config) *string) setting {
 
 // present is true when the key is there, whatever its value.
 func present(name string, field func(*Config) *bool) setting {
-	return setting{name: name, set: func(c *Config, _ string) *complaint {
+	return setting{name: name, lenient: true, set: func(c *Config, v string) *complaint {
 		*field(c) = true
+		if strings.EqualFold(v, "false") || v == "no" {
+			return &complaint{fmt.Sprintf("%q counts as true: the key need only be there", v), "remove the line to say false"}
+		}
 		return nil
 	}, get: boolText(field)}
 }
