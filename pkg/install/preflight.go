@@ -50,6 +50,7 @@ func checks() []check {
 		{"rights", (*inspector).rights},
 		{"service manager", (*inspector).manager},
 		{"schedule", (*inspector).schedule},
+		{"configuration", (*inspector).configuration},
 		{"open files", (*inspector).openFiles},
 		{"directories", (*inspector).directories},
 		{"disk", (*inspector).disk},
