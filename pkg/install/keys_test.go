@@ -57,3 +57,26 @@ func inventoryWith(t *testing.T, key, value string) (*inventory.Inventory, []str
 	}
 	return inv, said, err
 }
+
+// TestPreflightReadsConfiguration finds in the inventory what would keep the
+// server from starting, and what has no effect.
+func TestPreflightReadsConfiguration(t *testing.T) {
+	dir, ports := t.TempDir(), freePorts(t, 3)
+	extra := "  enforce.auth.enabled: true\n  flushDelay: 2\n"
+	findings, err := session(t, localInventory(t, dir, 1, ports, extra), nil).Preflight(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := FailedChecks(findings)
+	if failed == nil || !strings.Contains(failed.Error(), "enforce.auth.enabled: is true, and enforce.auth.schemes names no scheme") &&
+		!strings.Contains(failed.Error(), "enforce.auth.enabled: this server does not offer it") {
+		t.Errorf("failed: %v", failed)
+	}
+	warned := false
+	for _, f := range findings {
+		warned = warned || f.Outcome == Warn && strings.HasPrefix(f.Detail, "flushDelay: has no effect")
+	}
+	if !warned {
+		t.Errorf("no word of flushDelay: %v", findings)
+	}
+}
