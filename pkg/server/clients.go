@@ -49,7 +49,7 @@ func (w *words) connections(sessions bool) []fourletter.Connection {
 // those that have said nothing yet (NIOServerCnxn.java, dumpConnectionInfo).
 func (w *words) strangers() []fourletter.Connection {
 	var out []fourletter.Connection
-	for _, c := range w.s.front.Strangers() {
+	for _, c := range w.s.strangers() {
 		fc := fourletter.Connection{Address: c.Remote, Interest: 1}
 		if c.Asking { // its word is the packet that was received
 			fc.Interest, fc.Received = 0, 1

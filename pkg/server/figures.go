@@ -32,6 +32,7 @@ func (s *Server) figures(g *metrics.Gauges) {
 		g.Int("open_file_descriptor_count", open)
 		g.Int("max_file_descriptor_count", limit)
 	}
+	g.Int("outstanding_tls_handshake", s.handshakes())
 	g.Float("connection_drop_probability", s.pipeline.DropProbability())
 	s.quorumFigures(g)
 	for ns, q := range s.pipeline.QuotaByNamespace() {
@@ -89,7 +90,12 @@ func (s *Server) countRecovery(r *storage.Recovered) {
 
 // connectionCount is how many connections there are on the client ports, the
 // one that asks included, as Apache counts them.
-func (s *Server) connectionCount() int { return s.front.Count() }
+func (s *Server) connectionCount() (n int) {
+	for _, f := range s.fronts {
+		n += f.Count()
+	}
+	return n
+}
 
 func fileDescriptors() (open, limit int64, ok bool) {
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -17,6 +17,7 @@ import (
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/tlsconf"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
@@ -47,8 +48,9 @@ type Server struct {
 	store    *storage.Store
 	pipeline *pipeline.Pipeline
 	order    consensus
-	peer     *quorum.Peer // the order of an ensemble; nil when standalone
-	front    *front.Server
+	peer     *quorum.Peer    // the order of an ensemble; nil when standalone
+	keys     *tlsconf.Keys   // of the client ports; nil without TLS
+	fronts   []*front.Server // one for each client port
 	words    words
 	metrics  *metrics.Metrics
 }
@@ -71,6 +73,9 @@ func New(cfg *config.Config, opts Options) *Server {
 func (s *Server) Run(ctx context.Context) error {
 	if !pipeline.KnownHash(s.cfg.DigestAlg) {
 		return fmt.Errorf("DigestAuthenticationProvider.digestAlg=%s is not known here: use SHA1, SHA-256, SHA-384, SHA-512 or a SHA3", s.cfg.DigestAlg)
+	}
+	if err := s.loadKeys(); err != nil {
+		return err
 	}
 	store, err := storage.Open(s.storageOptions())
 	if err != nil {
@@ -116,7 +121,7 @@ func (s *Server) run(ctx context.Context) error {
 	s.words.traceMask.Store(defaultTraceMask)
 	s.countRecovery(recovered)
 	s.metrics.GaugesFrom(s.figures)
-	if s.front, err = front.Listen(ctx, s.frontConfig(), s.pipeline); err != nil {
+	if err := s.listen(ctx); err != nil {
 		return err
 	}
 	return s.serve(ctx)
@@ -147,7 +152,12 @@ func (s *Server) serve(ctx context.Context) error {
 			}
 		})
 	}
-	run("client port", s.front.Serve)
+	for _, f := range s.fronts {
+		run("client port", f.Serve)
+	}
+	if s.keys != nil {
+		run("certificates", s.keys.Watch)
+	}
 	run("consensus", s.order.Run)
 	run("pipeline", s.watchFailure)
 	if s.cfg.PurgeInterval > 0 {
@@ -220,10 +230,10 @@ func requestThrottle(r config.RequestThrottle) pipeline.RequestThrottle {
 	}
 }
 
+// frontConfig is what both client ports have in common.
 func (s *Server) frontConfig() front.Config {
 	c := s.cfg
 	return front.Config{
-		Addr:     net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort)),
 		MaxPerIP: c.MaxClientCnxns, MaxConns: c.MaxCnxns, MaxFrame: c.JuteMaxBuffer,
 		SilentTimeout: c.SessionlessTimeout, OutstandingLimit: s.outstandingLimit(), Backlog: c.ClientPortListenBacklog,
 		KeepAlive: c.ClientTCPKeepAlive,

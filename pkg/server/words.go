@@ -189,8 +189,8 @@ func (w *words) conf() fourletter.ConfAnswer {
 	var a fourletter.ConfAnswer
 	add := func(key, value string) { a.Pairs = append(a.Pairs, fourletter.Pair{Key: key, Value: value}) }
 	addInt := func(key string, n int64) { add(key, strconv.FormatInt(n, 10)) }
-	addInt("clientPort", int64(c.ClientPort))
-	addInt("secureClientPort", -1)
+	addInt("clientPort", portOrNone(c.ClientPort))
+	addInt("secureClientPort", portOrNone(c.SecureClientPort))
 	add("dataDir", filepath.Join(absolute(c.DataDir), "version-2"))
 	addInt("dataDirSize", dataSize)
 	add("dataLogDir", filepath.Join(absolute(c.DataLogDir), "version-2"))

@@ -21,7 +21,7 @@ func may() map[string][]string {
 	return map[string][]string{
 		"inventory":             {},
 		"templates":             {},
-		"pkg/four-letter":       {},
+		"pkg/four-letter":       {"pkg/server/certname"},
 		"pkg/install/problem":   {},
 		"pkg/install/transport": {"pkg/install/problem"},
 		"pkg/install": {
@@ -30,6 +30,8 @@ func may() map[string][]string {
 		},
 		"pkg/purge":                         {},
 		"pkg/server/config":                 {},
+		"pkg/server/certname":               {},
+		"pkg/server/tlsconf":                {"pkg/server/certname", "pkg/server/config"},
 		"pkg/server/daemon":                 {},
 		"pkg/server/portuse":                {},
 		"pkg/server/metrics":                {},

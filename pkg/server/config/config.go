@@ -305,7 +305,7 @@ func defaults() *Config {
 func defaultTLS(quorum bool) TLS {
 	return TLS{
 		HostnameVerification: true, ClientHostnameVerification: quorum, ClientAuth: "need",
-		HandshakeDetectionTimeout: 5 * time.Second, AuthProvider: "x509", Provider: "JDK",
+		HandshakeDetectionTimeout: 5 * time.Second, OutstandingHandshakes: -1, AuthProvider: "x509", Provider: "JDK",
 	}
 }
 

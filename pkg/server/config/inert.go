@@ -51,8 +51,7 @@ func notHonoured() []inert {
 			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",
 		}},
 		{"ACLs are checked by the leader alone", []string{"enableEagerACLCheck"}},
-		{"TLS is not offered", slices.Concat(
-			tlsNames("ssl."), []string{"secureClientPort", "secureClientPortAddress", "client.portUnification", "client.certReload", "fips-mode"},
+		{"TLS between servers is not offered", slices.Concat(
 			tlsNames("ssl.quorum."), []string{"sslQuorum", "portUnification", "sslQuorumReloadCertFiles"},
 		)},
 		{"the AdminServer is not offered; the four-letter words tell the same", []string{
@@ -114,6 +113,7 @@ func neverHonoured() []inert {
 			"client.secure", "clientCnxnSocket", "sasl.client", "sasl.clientconfig", "sasl.client.username", "sasl.client.canonicalize.hostname",
 			"server.principal", "server.realm", "disableAutoWatchReset", "request.timeout",
 		}},
+		{"hosts in certificates are checked in one way, which suits both modes; Go's FIPS 140-3 module is chosen with GODEBUG=fips140=on", []string{"fips-mode"}},
 		{"syncs are grouped by what waits while the last one runs, without a timer", []string{
 			"flushDelay", "maxWriteQueuePollTime", "maxBatchSize",
 		}},

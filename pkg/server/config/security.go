@@ -45,6 +45,10 @@ type TLS struct {
 	// HandshakeDetectionTimeout is how long the first bytes may take, in ms. Key
 	// ssl.handshakeDetectionTimeoutMillis. Default 5 s, at least 1 ms.
 	HandshakeDetectionTimeout time.Duration
+	// OutstandingHandshakes is how many handshakes may be under way at a time;
+	// less than 1: any number. Key netty.server.outstandingHandshake.limit, for
+	// clients only. Default -1. Source: NettyServerCnxnFactory.java.
+	OutstandingHandshakes int
 	// AuthProvider is the scheme that judges client certificates: the N of an
 	// authProvider.N. Key ssl.authProvider, for clients only. Default x509.
 	AuthProvider string

@@ -43,6 +43,7 @@ func securitySettings() []setting {
 		[]setting{
 			flag("client.portUnification", func(c *Config) *bool { return &c.TLS.PortUnification }),
 			flag("client.certReload", func(c *Config) *bool { return &c.TLS.CertReload }),
+			lenient(number("netty.server.outstandingHandshake.limit", math.MinInt32, math.MaxInt32, func(c *Config) *int { return &c.TLS.OutstandingHandshakes })),
 			text("ssl.authProvider", func(c *Config) *string { return &c.TLS.AuthProvider }),
 			text("ssl.sslProvider", func(c *Config) *string { return &c.TLS.Provider }),
 			truth("sslQuorum", func(c *Config) *bool { return &c.QuorumTLS.Enabled }),

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,10 +46,12 @@ const (
 // A conn is one client's TCP connection. One goroutine reads from it, and
 // writes the replies that it caused; another writes while there is more.
 type conn struct {
-	s  *Server
-	nc net.Conn
-	ip netip.Addr
-	pc *pipeline.Conn
+	s      *Server
+	raw    net.Conn  // TCP
+	nc     net.Conn  // what is read and written: raw, or secure
+	secure *tls.Conn // nil without TLS
+	ip     netip.Addr
+	pc     *pipeline.Conn
 
 	stage atomic.Int32 // one of the stages
 
@@ -65,7 +68,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, ip netip.Addr) *conn {
-	c := &conn{s: s, nc: nc, ip: ip}
+	c := &conn{s: s, raw: nc, nc: nc, ip: ip}
 	c.changed.L = &c.mu
 	return c
 }
@@ -73,8 +76,12 @@ func newConn(s *Server, nc net.Conn, ip netip.Addr) *conn {
 // run serves the connection until it ends.
 func (c *conn) run(ctx context.Context) {
 	defer c.s.unregister(c)
-	defer c.nc.Close()
-	r := bufio.NewReaderSize(c.nc, readBuffer)
+	defer func() { _ = c.nc.Close() }()
+	r, err := c.open(ctx)
+	if err != nil {
+		c.logOpen(err)
+		return
+	}
 	c.setDeadline(c.s.cfg.SilentTimeout)
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -89,8 +96,8 @@ func (c *conn) run(ctx context.Context) {
 		return
 	}
 	c.stage.Store(stageClient)
-	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String()})
-	err := c.serve(ctx, r, head)
+	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String(), Certificates: c.certificates()})
+	err = c.serve(ctx, r, head)
 	c.pc.Close()
 	c.pc.Unreserve()
 	c.drained()
@@ -107,7 +114,7 @@ func (c *conn) answerWord(r io.Reader, answer []byte) {
 	if err != nil {
 		return
 	}
-	if tcp, ok := c.nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		c.setDeadline(wordLinger)
 		_, _ = io.Copy(io.Discard, io.LimitReader(r, readBuffer))
 	}
@@ -348,7 +355,7 @@ func (c *conn) write() (more bool) {
 	}
 	c.writing = false
 	if c.closing || c.failed {
-		_ = c.nc.Close() // wakes the reader
+		c.hangUp() // wakes the reader
 	}
 	return false
 }
@@ -371,7 +378,7 @@ func (c *conn) fail() {
 	c.failed = true
 	c.buf, c.sending = nil, 0
 	c.count()
-	_ = c.nc.Close()
+	_ = c.raw.Close()
 	c.changed.Broadcast()
 }
 

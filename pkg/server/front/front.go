@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,6 +48,8 @@ type Config struct {
 	Backlog int
 	// KeepAlive lets TCP look after idle connections (clientTcpKeepAlive).
 	KeepAlive bool
+	// TLS protects the connections; nil leaves them plain.
+	TLS *TLS
 	// IsWord tells whether four bytes are a word and not the length of a
 	// handshake.
 	IsWord func(word string) bool
@@ -63,6 +66,8 @@ type Server struct {
 	p   *pipeline.Pipeline
 	ln  net.Listener
 	wg  sync.WaitGroup
+
+	handshakes atomic.Int64 // of TLS, under way
 
 	queued       *queued
 	reserveAbove int // see [pipeline.Conn.Reserve]
@@ -110,6 +115,9 @@ func setBacklog(ln net.Listener, n int) error {
 
 // Addr is where the port listens.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Close gives back the port of a Server that is not going to serve.
+func (s *Server) Close() error { return s.ln.Close() }
 
 // Serve accepts connections until ctx ends; then it closes all of them and
 // returns when their goroutines have ended.
@@ -199,7 +207,7 @@ func (s *Server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		_ = c.nc.Close()
+		_ = c.raw.Close()
 	}
 }
 

@@ -34,4 +34,8 @@ type Guards struct {
 	// not arrive while others waited for its memory. Apache has no such metrics.
 	SlowReadersClosed Counter `zk:"slow_readers_closed"`
 	ArrivalsClosed    Counter `zk:"slow_arrivals_closed"`
+	// HandshakesRefused counts TLS handshakes that would have been too many at a
+	// time, HandshakesFailed those that came to nothing.
+	HandshakesRefused Counter `zk:"tls_handshake_exceeded"`
+	HandshakesFailed  Counter `zk:"unsuccessful_handshake"`
 }
