@@ -12,6 +12,7 @@ import (
 
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 	"github.com/zkctl/zkctl/pkg/install/problem"
+	"github.com/zkctl/zkctl/pkg/spelling"
 )
 
 // wordReport is one server's answer, an element of the list that 4lw tells with
@@ -82,41 +83,7 @@ func parseWord(args []string) (string, error) {
 }
 
 // nearest finds the word that differs least, if it differs by two letters at most.
-func nearest(word string, words []string) string {
-	best, at := "", 3
-	for _, w := range words {
-		if d := distance(strings.ToLower(word), w); d < at {
-			best, at = w, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, delete, replace or swap with the next
-// to make b of a.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
-}
+func nearest(word string, words []string) string { return spelling.Nearest(word, words, 2) }
 
 func (o *wordOptions) run(ctx context.Context, word string) error {
 	_, targets, err := o.targets.targets(o.env)

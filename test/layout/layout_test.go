@@ -19,7 +19,7 @@ const module = "github.com/zkctl/zkctl/"
 // that is not listed may import anything below cmd.
 func may() map[string][]string {
 	return map[string][]string{
-		"inventory":             {},
+		"inventory":             {"pkg/spelling"},
 		"templates":             {},
 		"pkg/four-letter":       {"pkg/server/certname"},
 		"pkg/install/problem":   {},
@@ -29,7 +29,8 @@ func may() map[string][]string {
 			"pkg/server/config", "pkg/server/daemon",
 		},
 		"pkg/purge":                         {},
-		"pkg/server/config":                 {},
+		"pkg/spelling":                      {},
+		"pkg/server/config":                 {"pkg/spelling"},
 		"pkg/server/certname":               {},
 		"pkg/server/tlsconf":                {"pkg/server/certname", "pkg/server/config"},
 		"pkg/server/daemon":                 {},

@@ -11,15 +11,17 @@
 //
 // Where this package means to differ from Apache:
 //
-//   - jute.maxbuffer, readonlymode.enabled and znode.container.* work in zoo.cfg.
-//     Apache reads them only from the Java command line, which this server does
-//     not have.
+//   - jute.maxbuffer, readonlymode.enabled, znode.container.* and the JAAS file
+//     work in zoo.cfg. Apache reads them only from the Java command line; where
+//     that is handed in as a [Source], it wins for them.
 //   - Two servers on the same host and port are refused; Apache finds out when
 //     the second one cannot bind.
-//   - A key that protects data (TLS, SASL) and that this server cannot honour is
-//     a fault, because going on without it would expose what it protects.
+//   - A key that protects data and that this server does not honour is a fault,
+//     because going on without it would expose what it protects.
 //
-// To read it: properties.go is the file syntax, settings.go the table of keys,
-// servers.go the ensemble, validate.go the rules between keys, myid.go a
-// server's own number.
+// To read it: properties.go is the file syntax; settings.go and its neighbours
+// settings_security.go and settings_limits.go are the table of keys, inert.go
+// those without effect; servers.go is the ensemble, validate.go the rules
+// between keys; flags.go and origin.go are what is set outside of the file, and
+// explain.go tells where each value came from.
 package config

@@ -32,6 +32,8 @@ func explained(c *Config, keys ...string) string {
 	return strings.TrimSpace(b.String())
 }
 
+// TestPrecedence follows what the AdminServer command system_properties of
+// Apache's 3.8.0 shows for the same zoo.cfg and Java command line.
 func TestPrecedence(t *testing.T) {
 	tests := []struct {
 		name, file, env, line string

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zkctl/zkctl/pkg/spelling"
 )
 
 // Load reads zoo.cfg at path and the dynamicConfigFile it names, and checks both.
@@ -159,7 +161,7 @@ func didYouMean(word, otherwise string) string {
 		names = append(names, s.name)
 	}
 	slices.Sort(names)
-	if guess := nearest(word, append(names, inertNames()...)); guess != "" {
+	if guess := spelling.Nearest(word, append(names, inertNames()...), max(1, len(word)/4)); guess != "" {
 		return fmt.Sprintf("did you mean %s?", guess)
 	}
 	return otherwise
