@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/server/front"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
@@ -45,6 +46,7 @@ type Server struct {
 	log   *slog.Logger
 	start time.Time
 
+	auth     *auth.Policy
 	store    *storage.Store
 	pipeline *pipeline.Pipeline
 	order    consensus
@@ -71,8 +73,9 @@ func New(cfg *config.Config, opts Options) *Server {
 // Run serves until ctx ends, and returns nil then, or until the server cannot
 // go on. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
-	if !pipeline.KnownHash(s.cfg.DigestAlg) {
-		return fmt.Errorf("DigestAuthenticationProvider.digestAlg=%s is not known here: use SHA1, SHA-256, SHA-384, SHA-512 or a SHA3", s.cfg.DigestAlg)
+	var err error
+	if s.auth, err = s.newPolicy(); err != nil {
+		return err
 	}
 	if err := s.loadKeys(); err != nil {
 		return err
@@ -209,9 +212,7 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		MinSessionTimeout: c.MinSessionTimeout, MaxSessionTimeout: c.MaxSessionTimeout,
 		SnapCount: c.SnapCount, SnapSize: max(c.SnapSizeLimitInKb, 0) << 10,
 		ExtendedTypes: c.ExtendedTypesEnabled, Digests: c.DigestEnabled,
-		Auth: pipeline.Auth{
-			SkipACL: c.SkipACL, SuperDigest: c.SuperDigest, Hash: c.DigestAlg, NoDigest: !c.DigestAuthEnabled,
-		},
+		Auth: s.auth, EagerACL: c.EagerACLCheck && c.Distributed(), // Apache's server alone does not look
 		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
 		ContainersPerMinute: c.ContainerMaxPerMinute, NoClosePaths: !c.CloseSessionTxnEnabled,
 		LeaderIdle: !c.LeaderServes, EnforceQuota: c.EnforceQuota,
@@ -319,6 +320,7 @@ func member(m config.Server) quorum.Member {
 
 // diskLog lets quorum write to the store.
 type diskLog struct {
+	auth     *auth.Policy
 	store    *storage.Store
 	pipeline *pipeline.Pipeline
 	maxSize  int64 // of a log file in bytes, 0 for any (txnLogSizeLimitInKb)

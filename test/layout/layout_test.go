@@ -49,6 +49,7 @@ func may() map[string][]string {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/storage/disk",
 			"pkg/server/metrics",
 		},
+		"pkg/server/auth":           {"pkg/server/proto", "pkg/server/auth/digestmd5"},
 		"pkg/server/auth/digestmd5": {},
 		"pkg/server/auth/jaas":      {},
 		"pkg/server/quorum": {
@@ -57,7 +58,7 @@ func may() map[string][]string {
 		},
 		"pkg/server/pipeline": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/watch",
-			"pkg/server/session", "pkg/server/storage", "pkg/server/zab", "pkg/server/quorum",
+			"pkg/server/session", "pkg/server/storage", "pkg/server/zab", "pkg/server/quorum", "pkg/server/auth",
 			"pkg/server/metrics",
 		},
 		"pkg/server/front": {"pkg/server/jute", "pkg/server/pipeline", "pkg/server/portuse"},

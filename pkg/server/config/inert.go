@@ -42,15 +42,10 @@ func notHonoured() []inert {
 		{"znodes written by 3.5.3 with a TTL keep their owner as it is", []string{"emulate353TTLNodes"}},
 		{"every session is a global one", []string{"localSessionsEnabled", "localSessionsUpgradingEnabled"}},
 		{"a server without a quorum serves nobody", []string{"readonlymode.enabled"}},
-		{"of authentication this server offers world, ip and digest", []string{
-			"authProvider.", "X509AuthenticationProvider.superUser", "superUser", "superUser.", "ssl.authProvider",
-			"java.security.auth.login.config", "sasl.serverconfig", "allowSaslFailedClients", "letAnySaslUserDoX",
-			"kerberos.removeHostFromPrincipal", "kerberos.removeRealmFromPrincipal", "kerberos.canonicalizeHostNames",
-			"sessionRequireClientSASLAuth", "enforce.auth.enabled", "enforce.auth.schemes", "ensembleAuthName",
+		{"servers do not authenticate to each other", []string{
 			"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
 			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",
 		}},
-		{"ACLs are checked by the leader alone", []string{"enableEagerACLCheck"}},
 		{"TLS between servers is not offered", slices.Concat(
 			tlsNames("ssl.quorum."), []string{"sslQuorum", "portUnification", "sslQuorumReloadCertFiles"},
 		)},
@@ -83,8 +78,7 @@ func tlsNames(prefix string) []string {
 // the server does not start with it. It says nothing of keys that are honoured.
 func protects(key string) bool {
 	switch key {
-	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
-		"sessionRequireClientSASLAuth", "enforce.auth.enabled", "admin.forceHttps", "ensembleAuthName":
+	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl", "admin.forceHttps":
 		return true
 	}
 	return false
@@ -109,6 +103,7 @@ func neverHonoured() []inert {
 			"log.dir", "log.file", "log.threshold", "log.maxfilesize", "log.maxbackupindex", "root.logger", "console.threshold",
 			"tracelog.dir", "tracelog.file", "jmx.log4j.disable", "auditlog.file", "auditlog.threshold",
 		}},
+		{"Kerberos is not offered", []string{"kerberos.canonicalizeHostNames", "requireKerberosConfig", "security.auth_to_local"}},
 		{"only clients read it", []string{
 			"client.secure", "clientCnxnSocket", "sasl.client", "sasl.clientconfig", "sasl.client.username", "sasl.client.canonicalize.hostname",
 			"server.principal", "server.realm", "disableAutoWatchReset", "request.timeout",

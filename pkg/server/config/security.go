@@ -82,9 +82,13 @@ type SASL struct {
 	// AllowFailedClients lets a client go on whose SASL authentication failed.
 	// Key allowSaslFailedClients. Default false.
 	AllowFailedClients bool
-	// AnyUserDoesAll lets any SASL user do what an ACL grants to any SASL id. Key
-	// letAnySaslUserDoX; set to anything it is on. Default off.
-	AnyUserDoesAll bool
+	// AnyUser is the id of ACLs of scheme sasl that every SASL user matches; "":
+	// none. Key letAnySaslUserDoX.
+	AnyUser string
+	// SuperPassword is the password of the SASL user super, if the context lists
+	// one; secret; "": the one listed. Key SASLAuthenticationProvider.superPassword.
+	// Source: SaslServerCallbackHandler.java.
+	SuperPassword string
 	// RequireClientAuth refuses sessions without SASL authentication. Key
 	// sessionRequireClientSASLAuth. Default false.
 	RequireClientAuth bool

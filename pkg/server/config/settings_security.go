@@ -64,7 +64,8 @@ func saslSettings() []setting {
 		text("java.security.auth.login.config", func(c *Config) *string { return &c.SASL.JAASFile }),
 		text("sasl.serverconfig", func(c *Config) *string { return &c.SASL.ServerContext }),
 		flag("allowSaslFailedClients", func(c *Config) *bool { return &c.SASL.AllowFailedClients }),
-		present("letAnySaslUserDoX", func(c *Config) *bool { return &c.SASL.AnyUserDoesAll }),
+		text("letAnySaslUserDoX", func(c *Config) *string { return &c.SASL.AnyUser }),
+		text("SASLAuthenticationProvider.superPassword", func(c *Config) *string { return &c.SASL.SuperPassword }),
 		flag("sessionRequireClientSASLAuth", func(c *Config) *bool { return &c.SASL.RequireClientAuth }),
 		flag("kerberos.removeHostFromPrincipal", func(c *Config) *bool { return &c.SASL.RemoveHost }),
 		flag("kerberos.removeRealmFromPrincipal", func(c *Config) *bool { return &c.SASL.RemoveRealm }),
@@ -146,17 +147,6 @@ func choice(name string, words []string, field func(*Config) *string) setting {
 		}
 		return nil
 	}, get: func(c *Config) string { return *field(c) }}
-}
-
-// present is true when the key is there, whatever its value.
-func present(name string, field func(*Config) *bool) setting {
-	return setting{name: name, lenient: true, set: func(c *Config, v string) *complaint {
-		*field(c) = true
-		if strings.EqualFold(v, "false") || v == "no" {
-			return &complaint{fmt.Sprintf("%q counts as true: the key need only be there", v), "remove the line to say false"}
-		}
-		return nil
-	}, get: boolText(field)}
 }
 
 func hasSuffixFold(s, suffix string) bool {

@@ -124,7 +124,7 @@ func (p *Pipeline) fire(res *tree.Result) {
 		fired := 0
 		p.watches.Trigger(e.Type, e.Path, func(c *Conn) {
 			fired++
-			if p.cfg.Auth.allowed(e.ACL, proto.PermRead, c.ids()) {
+			if p.cfg.Auth.Allowed(e.ACL, proto.PermRead, c.ids()) {
 				c.event(e.Type, e.Path, res.Zxid)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
@@ -29,7 +30,12 @@ type Conn struct {
 	p      *Pipeline
 	out    Output
 	remote string // "ip:port"
+	peer   auth.Peer
 	opened time.Time
+
+	denied error          // why the client cannot be served, whatever it asks
+	sasl   *auth.Exchange // nil where there is none; of the goroutine that calls Request
+	passed bool           // the client may ask for things; as sasl
 
 	// SessionTimeout is the negotiated timeout, 0 before the handshake ends.
 	sessionTimeout atomic.Int64
@@ -62,6 +68,7 @@ type waiting struct {
 	outcome *outcome     // nil for a read, and until it is known
 	held    *reservation // its memory; nil for a small request
 	refused proto.Code   // not to be executed
+	early   bool         // refused before the leader has seen it
 }
 
 // keep makes the body outlive the call that brought it. That of a large request
@@ -93,8 +100,9 @@ var (
 // NewConn makes a client's connection known. Close must be called when it
 // ends.
 func (p *Pipeline) NewConn(out Output, client Client) *Conn {
-	c := &Conn{p: p, out: out, remote: client.Remote, opened: time.Now(), done: make(chan struct{}), auth: []proto.ID{{Scheme: "ip", ID: client.IP}}}
+	c := &Conn{p: p, out: out, remote: client.Remote, peer: client.identity(), opened: time.Now(), done: make(chan struct{})}
 	c.empty.L = &c.mu
+	c.identify()
 	c.stat.latency.reset()
 	c.stat.lastXid.Store(-1)
 	p.conns.add(c)
@@ -215,12 +223,6 @@ func (p *Pipeline) answered(n int64) {
 	}
 }
 
-func (c *Conn) ids() []proto.ID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.auth
-}
-
 // Request handles one frame of a connected client. It is called from one
 // goroutine, the one that called Connect. The frame may be used again when it
 // returns, unless its memory was reserved. An error ends the connection.
@@ -246,9 +248,11 @@ func (c *Conn) handle(w *waiting) error {
 	switch w.Op {
 	case proto.OpAuth:
 		return c.authenticate(w)
-	case proto.OpSasl: // without a configuration for SASL: an empty token (ZooKeeperServer.processSasl)
-		c.reply(w, proto.OK, 0, func(b []byte) []byte { return jute.AppendBuffer(b, nil) })
-		return nil
+	case proto.OpSasl:
+		return c.saslStep(w)
+	}
+	if !c.mayAsk() {
+		return c.unauthenticated(w)
 	}
 	if !c.p.touch(c.session.Load(), int32(c.sessionTimeout.Load())) {
 		return nil // the session is closing: its end is on the way
@@ -335,6 +339,12 @@ func (c *Conn) push(w *waiting) {
 
 // write queues the request and hands it to the leader.
 func (c *Conn) write(w *waiting) error {
+	if c.p.cfg.EagerACL {
+		if code := c.p.tooEarly(w, c.ids()); code != proto.OK {
+			w.refused, w.early = code, true
+			return c.read(w)
+		}
+	}
 	w.keep()
 	c.mu.Lock()
 	if c.closed.Load() {
@@ -342,9 +352,9 @@ func (c *Conn) write(w *waiting) error {
 		return errStopped
 	}
 	c.push(w)
-	auth := c.auth
+	ids := c.auth
 	c.mu.Unlock()
-	return c.submit(quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: auth})
+	return c.submit(quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: ids})
 }
 
 // submit hands a write or sync to the leader of the term in which the client
@@ -478,10 +488,18 @@ func (c *Conn) next() (waiting, bool) {
 
 // reply queues the answer to w. The body is left out when code is an error.
 func (c *Conn) reply(w *waiting, code proto.Code, zxid int64, body func([]byte) []byte) {
+	if code != proto.OK {
+		body = nil
+	}
+	c.send(w, code, zxid, body)
+}
+
+// send queues an answer with its body.
+func (c *Conn) send(w *waiting, code proto.Code, zxid int64, body func([]byte) []byte) {
 	c.out.Frame(func(b []byte) []byte {
 		at := len(b)
 		b = proto.ReplyHeader{Xid: w.Xid, Zxid: zxid, Err: code}.Append(b)
-		if code == proto.OK && body != nil {
+		if body != nil {
 			b = body(b)
 		}
 		c.p.responded(len(b) - at)
@@ -503,33 +521,4 @@ func (c *Conn) event(typ proto.EventType, path string, zxid int64) {
 	})
 	c.p.stats.Sent.Add(1)
 	c.stat.sent.Add(1)
-}
-
-// authenticate adds identities to the connection; a failure is told and ends
-// it.
-func (c *Conn) authenticate(w *waiting) error {
-	var a proto.AuthPacket
-	d := jute.NewDecoder(w.body)
-	a.Decode(d)
-	err := d.Err()
-	var ids []proto.ID
-	if err == nil {
-		ids, err = c.p.cfg.Auth.authenticate(a, c.ids()[0].ID)
-	}
-	if err != nil {
-		c.p.stats.AuthFailed.Add(1)
-		c.reply(w, proto.ErrAuthFailed, 0, nil)
-		return fmt.Errorf("auth with scheme %q: %w", a.Scheme, err)
-	}
-	c.mu.Lock()
-	auth := slices.Clone(c.auth)
-	for _, id := range ids {
-		if !slices.Contains(auth, id) {
-			auth = append(auth, id)
-		}
-	}
-	c.auth = auth
-	c.mu.Unlock()
-	c.reply(w, proto.OK, 0, nil)
-	return nil
 }

@@ -128,7 +128,7 @@ func TestOtherRequests(t *testing.T) {
 	if r := c.do(proto.OpReconfig, nil); r.Err != proto.ErrReconfigDisabled {
 		t.Errorf("reconfig: %v", r.Err)
 	}
-	if r := c.do(proto.OpSasl, jute.AppendBuffer(nil, nil)); r.Err != proto.OK || r.Zxid != 0 || r.d.Int() != -1 {
+	if r := c.do(proto.OpSasl, jute.AppendBuffer(nil, []byte{})); r.Err != proto.OK || r.Zxid != 0 || r.d.Int() != -1 {
 		t.Errorf("sasl without SASL: %v", r.Err)
 	}
 	if r := c.do(proto.OpGetData, []byte{0, 0}); r.Err != proto.ErrMarshalling {

@@ -67,7 +67,7 @@ func (p *preparer) create(op proto.Op, r *proto.CreateRequest, w *write, t *txn.
 	if !ok || hasNUL(r.Path) {
 		return nil, fmt.Errorf("%w: path %q", proto.ErrBadArguments, r.Path)
 	}
-	acl, err := p.auth.fix(r.ACL, w.Auth)
+	acl, err := p.auth.Fix(r.ACL, w.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (p *preparer) create(op proto.Op, r *proto.CreateRequest, w *write, t *txn.
 	if err != nil {
 		return nil, err
 	}
-	if err := p.auth.check(up.acl, proto.PermCreate, w.Auth); err != nil {
+	if err := p.auth.Check(up.acl, proto.PermCreate, w.Auth); err != nil {
 		return nil, err
 	}
 	path := r.Path

@@ -28,6 +28,10 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 	if d.Err() != nil {
 		return fmt.Errorf("connect request: %w", d.Err())
 	}
+	if c.denied != nil {
+		c.p.stats.AuthFailed.Add(1)
+		return c.denied
+	}
 	cur := c.p.term.Load()
 	if cur == nil || cur.leading() && c.p.cfg.LeaderIdle {
 		c.p.m.NotServingClosed.Inc()

@@ -258,8 +258,13 @@ type client struct {
 
 // dial makes a connection without a handshake.
 func (f *fixture) dial() *client {
+	return f.dialAs(Client{Remote: "10.1.2.3:4444", IP: "10.1.2.3"})
+}
+
+// dialAs is dial for a client of one's own.
+func (f *fixture) dialAs(who Client) *client {
 	s := &sink{frames: make(chan []byte, 1<<16), closed: make(chan struct{})}
-	c := &client{t: f.t, sink: s, c: f.p.NewConn(s, Client{Remote: "10.1.2.3:4444", IP: "10.1.2.3"})}
+	c := &client{t: f.t, sink: s, c: f.p.NewConn(s, who)}
 	f.t.Cleanup(c.c.Close)
 	return c
 }

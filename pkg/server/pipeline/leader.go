@@ -28,7 +28,7 @@ type leading struct {
 
 func (p *Pipeline) newPreparer(t *term) *leading {
 	prep := &preparer{
-		auth: &p.cfg.Auth, quotas: p.newQuotas(), sessions: t.sessions, kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
+		auth: p.cfg.Auth, quotas: p.newQuotas(), sessions: t.sessions, kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
 		now: func() int64 { return time.Now().UnixMilli() }, monotonic: p.monotonic, next: int64(t.Next),
 	}
 	prep.changes.byPath = make(map[string]*change)

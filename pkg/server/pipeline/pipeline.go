@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/session"
@@ -80,8 +81,11 @@ type Config struct {
 	// together, until they are answered; those that do not fit are not read yet.
 	// Default 128 MiB.
 	RequestMemory int64
-	// Auth decides who may do what.
-	Auth Auth
+	// Auth decides who may do what; nil is [auth.Default].
+	Auth *auth.Policy
+	// EagerACL checks ACLs here before a write goes to the leader, which checks
+	// them again (enableEagerACLCheck).
+	EagerACL bool
 	// ContainerCheck is how often the leader looks for containers and TTL
 	// znodes to remove (znode.container.checkIntervalMs); 0 is never.
 	ContainerCheck time.Duration
@@ -173,6 +177,9 @@ func (t *term) end() {
 // New returns a Pipeline over what was recovered from the store. Start must be
 // called before it is used.
 func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeline {
+	if cfg.Auth == nil {
+		cfg.Auth = auth.Default()
+	}
 	p := &Pipeline{
 		cfg: cfg, store: store, log: cfg.Logger, start: time.Now(), m: metrics.Or(cfg.Metrics),
 		ids:      session.NewIDs(int64(cfg.Self), time.Now().UnixMilli()),

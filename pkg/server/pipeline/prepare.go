@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
@@ -25,7 +26,7 @@ type write struct {
 // Source: PrepRequestProcessor.java.
 type preparer struct {
 	changes   changes
-	auth      *Auth
+	auth      *auth.Policy
 	quotas    quotas
 	sessions  *tracker
 	kinds     tree.Options // which owners mark containers and TTL znodes
@@ -172,7 +173,7 @@ func (p *preparer) setData(r *proto.SetDataRequest, w *write, t *txn.Txn) (txn.B
 	if err != nil {
 		return nil, err
 	}
-	if err := p.auth.check(n.acl, proto.PermWrite, w.Auth); err != nil {
+	if err := p.auth.Check(n.acl, proto.PermWrite, w.Auth); err != nil {
 		return nil, err
 	}
 	if err := p.quotas.set(p.changes.tree, r.Path, len(r.Data)-len(n.data)); err != nil {
@@ -193,7 +194,7 @@ func (p *preparer) setACL(r *proto.SetACLRequest, w *write, t *txn.Txn) (txn.Bod
 	if err := validatePath(r.Path); err != nil {
 		return nil, fmt.Errorf("%w: %w", proto.ErrBadArguments, err)
 	}
-	acl, err := p.auth.fix(r.ACL, w.Auth)
+	acl, err := p.auth.Fix(r.ACL, w.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +202,7 @@ func (p *preparer) setACL(r *proto.SetACLRequest, w *write, t *txn.Txn) (txn.Bod
 	if err != nil {
 		return nil, err
 	}
-	if err := p.auth.check(n.acl, proto.PermAdmin, w.Auth); err != nil {
+	if err := p.auth.Check(n.acl, proto.PermAdmin, w.Auth); err != nil {
 		return nil, err
 	}
 	if err := checkVersion(n.stored.Aversion, r.Version); err != nil {
@@ -219,7 +220,7 @@ func (p *preparer) check(r *proto.PathVersion, w *write) (txn.Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.auth.check(n.acl, proto.PermRead, w.Auth); err != nil {
+	if err := p.auth.Check(n.acl, proto.PermRead, w.Auth); err != nil {
 		return nil, err
 	}
 	if err := checkVersion(n.stored.Version, r.Version); err != nil {
@@ -338,7 +339,7 @@ func (p *preparer) delete(r *proto.PathVersion, w *write, t *txn.Txn) (txn.Body,
 	if err != nil {
 		return nil, err
 	}
-	if err := p.auth.check(up.acl, proto.PermDelete, w.Auth); err != nil {
+	if err := p.auth.Check(up.acl, proto.PermDelete, w.Auth); err != nil {
 		return nil, err
 	}
 	n, err := p.changes.get(treePath(r.Path))

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"strings"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/tree"
@@ -17,7 +18,11 @@ type body func([]byte) []byte
 //
 // Source: FinalRequestProcessor.java.
 func (c *Conn) answer(w *waiting) {
-	if w.refused != proto.OK {
+	switch {
+	case w.early:
+		c.reply(w, w.refused, 0, nil)
+		return
+	case w.refused != proto.OK:
 		c.reply(w, w.refused, c.p.tree.LastZxid(), nil)
 		return
 	}
@@ -70,7 +75,7 @@ func (c *Conn) readable(path string) (*tree.Node, error) {
 	if !ok {
 		return nil, proto.ErrNoNode
 	}
-	return n, c.p.cfg.Auth.check(n.ACL(), proto.PermRead, c.ids())
+	return n, c.p.cfg.Auth.Check(n.ACL(), proto.PermRead, c.ids())
 }
 
 func decodePathWatch(d *jute.Decoder) (proto.PathWatch, error) {
@@ -152,12 +157,12 @@ func (c *Conn) getACL(d *jute.Decoder) (body, error) {
 	if !ok {
 		return nil, proto.ErrNoNode
 	}
-	acl, ids, auth := n.ACL(), c.ids(), &c.p.cfg.Auth
-	if err := auth.check(acl, proto.PermRead|proto.PermAdmin, ids); err != nil {
+	acl, ids, policy := n.ACL(), c.ids(), c.p.cfg.Auth
+	if err := policy.Check(acl, proto.PermRead|proto.PermAdmin, ids); err != nil {
 		return nil, err
 	}
-	if !auth.allowed(acl, proto.PermAdmin, ids) {
-		acl = maskACL(acl)
+	if !policy.Allowed(acl, proto.PermAdmin, ids) {
+		acl = auth.Mask(acl)
 	}
 	return func(b []byte) []byte { return n.Stat().Append(proto.AppendACLs(b, acl)) }, nil
 }
@@ -230,11 +235,7 @@ func (c *Conn) whoAmI() (body, error) {
 	return func(b []byte) []byte {
 		b = jute.AppendInt(b, int32(len(ids)))
 		for _, id := range ids {
-			user := id.ID
-			if id.Scheme == "digest" {
-				user, _, _ = strings.Cut(user, ":")
-			}
-			b = jute.AppendString(jute.AppendString(b, id.Scheme), user)
+			b = jute.AppendString(jute.AppendString(b, id.Scheme), c.p.cfg.Auth.User(id))
 		}
 		return b
 	}, nil
