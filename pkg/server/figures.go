@@ -127,7 +127,7 @@ func (w *words) state() (s state) {
 	}
 	// A server that serves in an epoch is in it even before the epoch's first
 	// transaction, and says so (Leader.java, startZkServer).
-	if st := w.s.peer.Status(); w.s.pipeline.Serving() {
+	if st := w.s.peer.Status(); w.s.pipeline.Serving() && !w.s.pipeline.ReadOnly() {
 		s.zxid = max(s.zxid, int64(zab.MakeZxid(st.Epochs.Current, 0)))
 	}
 	return s

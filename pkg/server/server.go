@@ -27,6 +27,10 @@ import (
 // Apache; it shows in the first byte of session ids.
 const standaloneSid zab.Sid = 1
 
+// maxExtendedSid is the greatest server id with extendedTypesEnabled
+// (EphemeralType.java, validateServerId).
+const maxExtendedSid zab.Sid = 0xfe
+
 // Options is what a Server needs beside its zoo.cfg.
 type Options struct {
 	// Version is what srvr and mntr tell, such as
@@ -73,6 +77,9 @@ func New(cfg *config.Config, opts Options) *Server {
 // Run serves until ctx ends, and returns nil then, or until the server cannot
 // go on. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
+	if s.cfg.ExtendedTypesEnabled && s.self() > maxExtendedSid {
+		return fmt.Errorf("myid %d: with extendedTypesEnabled it is at most %d, as sessions of greater ones look like TTL znodes", s.self(), maxExtendedSid)
+	}
 	var err error
 	if s.auth, err = s.newPolicy(); err != nil {
 		return err
@@ -100,7 +107,8 @@ func (s *Server) storageOptions() storage.Options {
 		NoAutoCreate: !c.DBAutocreate, NoMakeDirs: !c.DatadirAutocreate,
 		PreAllocKB: c.PreAllocSize, ForceSync: c.ForceSync, FsyncWarn: c.FsyncWarningThreshold,
 		TrustEmpty: c.SnapshotTrustEmpty, MaxRecord: 2 * c.JuteMaxBuffer, WindowCount: c.CommitLogCount, WindowBytes: int64(windowBytes(c)),
-		Tree: tree.Options{ExtendedTypes: c.ExtendedTypesEnabled}, Logger: s.log, Metrics: s.metrics,
+		Tree:   tree.Options{ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes},
+		Logger: s.log, Metrics: s.metrics,
 	}
 }
 
@@ -211,7 +219,8 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		Self: s.self(), TickTime: c.TickTime,
 		MinSessionTimeout: c.MinSessionTimeout, MaxSessionTimeout: c.MaxSessionTimeout,
 		SnapCount: c.SnapCount, SnapSize: max(c.SnapSizeLimitInKb, 0) << 10,
-		ExtendedTypes: c.ExtendedTypesEnabled, Digests: c.DigestEnabled,
+		ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes, Digests: c.DigestEnabled,
+		LocalSessions: c.LocalSessionsEnabled && c.Distributed(), LocalUpgrade: c.LocalSessionsUpgradingEnabled,
 		Auth: s.auth, EagerACL: c.EagerACLCheck && c.Distributed(), // Apache's server alone does not look
 		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
 		ContainersPerMinute: c.ContainerMaxPerMinute, NoClosePaths: !c.CloseSessionTxnEnabled,
@@ -274,7 +283,8 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 		Self: zab.Sid(c.MyID), TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
 		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
-		BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval, Logger: s.log, Metrics: s.metrics,
+		ReadOnly: c.ReadOnlyModeEnabled, BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval,
+		Logger: s.log, Metrics: s.metrics,
 	}
 	if c.ElectionPortBindRetry == 0 {
 		q.BindTries = -1 // for ever

@@ -79,7 +79,10 @@ func (w *words) fixed(word string) (string, bool) {
 	case fourletter.Ruok:
 		return fourletter.Imok, true
 	case fourletter.Isro:
-		if w.s.pipeline.Serving() {
+		switch {
+		case w.s.pipeline.ReadOnly():
+			return fourletter.ReadOnly, true
+		case w.s.pipeline.Serving():
 			return fourletter.ReadWrite, true
 		}
 		return fourletter.ReadUnknown, true
@@ -135,6 +138,9 @@ func (w *words) mode() string {
 	if w.s.peer == nil {
 		return fourletter.ModeStandalone
 	}
+	if w.s.pipeline.ReadOnly() {
+		return fourletter.ModeReadOnly
+	}
 	switch w.s.peer.Status().Role {
 	case zab.Leading:
 		return fourletter.ModeLeader
@@ -150,7 +156,7 @@ func (w *words) srvr() fourletter.SrvrAnswer {
 		Version: w.s.opts.Version, Mode: w.mode(), Zxid: fourletter.Zxid(st.zxid), NodeCount: st.znodes,
 		Latency:  fourletter.Latency{Min: latency.Min, Avg: latency.Avg, Max: latency.Max},
 		Received: stats.Received.Load(), Sent: stats.Sent.Load(), Outstanding: stats.Outstanding(),
-		Connections: int64(w.s.connectionCount()),
+		Connections: int64(w.s.connectionCount()), ReadOnly: w.s.pipeline.ReadOnly(),
 	}
 	if p := w.s.peer; p != nil && a.Mode == fourletter.ModeLeader {
 		st := p.Status()

@@ -39,9 +39,6 @@ func notHonoured() []inert {
 		}},
 		{"connections that never speak are closed after 10 s", []string{"nio.sessionlessCnxnTimeout"}},
 		{"quotas are counted and told, and not enforced", []string{"enforceQuota"}},
-		{"znodes written by 3.5.3 with a TTL keep their owner as it is", []string{"emulate353TTLNodes"}},
-		{"every session is a global one", []string{"localSessionsEnabled", "localSessionsUpgradingEnabled"}},
-		{"a server without a quorum serves nobody", []string{"readonlymode.enabled"}},
 		{"servers do not authenticate to each other", []string{
 			"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
 			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",

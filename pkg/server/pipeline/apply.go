@@ -100,10 +100,16 @@ func (p *Pipeline) checkDigest(t *txn.Txn) {
 }
 
 // sessionApplied keeps the leader's session timers in step with the session
-// table.
+// table, and what is in that table is not local.
 func (p *Pipeline) sessionApplied(t *txn.Txn) {
 	cur := p.term.Load()
-	if cur == nil || !cur.leading() {
+	if cur == nil || t.Type != proto.OpCreateSession && t.Type != proto.OpCloseSession {
+		return
+	}
+	if cur.local != nil {
+		cur.local.Committed(t.ClientID)
+	}
+	if !cur.leading() {
 		return
 	}
 	switch b := t.Body.(type) {

@@ -69,6 +69,8 @@ type waiting struct {
 	held    *reservation // its memory; nil for a small request
 	refused proto.Code   // not to be executed
 	early   bool         // refused before the leader has seen it
+	here    bool         // this server answers it, though others of its kind go to the leader
+	barred  proto.Code   // why it may make no ephemeral znode: the session is local; OK if it may
 }
 
 // keep makes the body outlive the call that brought it. That of a large request
@@ -80,12 +82,13 @@ func (w *waiting) keep() {
 }
 
 // reads tells whether the request is answered without the leader.
-func (w *waiting) reads() bool { return w.refused != proto.OK || kindOf(w.Op) == readOp }
+func (w *waiting) reads() bool { return w.refused != proto.OK || w.here || kindOf(w.Op) == readOp }
 
 // A handshake waits for the session to be made or revalidated.
 type handshake struct {
 	req   proto.ConnectRequest
 	reply proto.ConnectResponse
+	makes bool       // the session is a new one
 	done  chan error // nil: connected; has room for one
 }
 
@@ -95,6 +98,8 @@ var (
 	errLate        = errors.New("the ensemble did not make or confirm the session in its timeout")
 	errThrottled   = errors.New("sessions are asked for too fast (connection_throttle_tokens)")
 	errClientAhead = errors.New("the client has seen newer transactions than this server has")
+	errReadOnly    = errors.New("there is no leader, and the client does not accept a server that only reads")
+	errGlobal      = errors.New("there is no leader, and only a leader can say whether the session lives")
 )
 
 // NewConn makes a client's connection known. Close must be called when it
@@ -178,7 +183,7 @@ func (c *Conn) forget() {
 // owed tells whether the leader has been given the request and owes its
 // transaction.
 func (w *waiting) owed() bool {
-	return w.refused == proto.OK && kindOf(w.Op) == writeOp && w.Op != proto.OpSync
+	return !w.reads() && kindOf(w.Op) == writeOp && w.Op != proto.OpSync
 }
 
 // unanswered tells whether the leader still owes transactions to this
@@ -254,7 +259,7 @@ func (c *Conn) handle(w *waiting) error {
 	if !c.mayAsk() {
 		return c.unauthenticated(w)
 	}
-	if !c.p.touch(c.session.Load(), int32(c.sessionTimeout.Load())) {
+	if !c.touch(w) {
 		return nil // the session is closing: its end is on the way
 	}
 	if t := c.p.throttle; t != nil {
@@ -267,6 +272,7 @@ func (c *Conn) handle(w *waiting) error {
 
 // dispatch executes a request, or queues it. What it holds goes with it.
 func (c *Conn) dispatch(w *waiting) error {
+	c.screen(w)
 	switch {
 	case w.reads():
 		return c.read(w)
@@ -346,6 +352,11 @@ func (c *Conn) write(w *waiting) error {
 		}
 	}
 	w.keep()
+	if c.term.local != nil {
+		if err := c.upgrade(w); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	if c.closed.Load() {
 		c.mu.Unlock()
@@ -354,33 +365,25 @@ func (c *Conn) write(w *waiting) error {
 	c.push(w)
 	ids := c.auth
 	c.mu.Unlock()
-	return c.submit(quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: ids})
+	r := quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: ids}
+	return c.submit(write{Request: r, barred: w.barred})
 }
 
 // submit hands a write or sync to the leader of the term in which the client
 // connected; it may be this server.
-func (c *Conn) submit(r quorum.Request) error {
+func (c *Conn) submit(w write) error {
 	p, cur := c.p, c.term
+	w.from = p.cfg.Self
 	return cur.do(func() {
 		switch {
 		case cur.leading():
-			p.queueWrite(prepItem{write: write{Request: r, from: p.cfg.Self}, conn: c})
-		case r.Op == proto.OpSync:
-			cur.syncs.push(pendingSync{conn: c, xid: r.Cxid}, func() { p.order.Forward(r) })
+			p.queueWrite(prepItem{write: w, conn: c})
+		case w.Op == proto.OpSync:
+			cur.syncs.push(pendingSync{conn: c, xid: w.Cxid}, func() { p.order.Forward(w.Request) })
 		default:
-			p.order.Forward(r)
+			p.order.Forward(w.Request)
 		}
 	})
-}
-
-// touch tells the leader that a session is alive; false when it is known not
-// to be.
-func (p *Pipeline) touch(session int64, timeout int32) bool {
-	if cur := p.term.Load(); cur != nil && cur.leading() {
-		return cur.sessions.Touch(session, timeout, p.monotonic())
-	}
-	p.touched.Touch(session, timeout)
-	return true
 }
 
 // applied takes the client's own transaction t. It reports whether the
@@ -441,7 +444,7 @@ func (c *Conn) find(o *outcome) int {
 
 // wants tells whether o is of this request.
 func (w *waiting) wants(o *outcome) bool {
-	return w.Xid == o.xid && w.outcome == nil && w.refused == proto.OK && kindOf(w.Op) == writeOp && (w.Op == proto.OpSync) == o.sync
+	return w.Xid == o.xid && w.outcome == nil && !w.reads() && kindOf(w.Op) == writeOp && (w.Op == proto.OpSync) == o.sync
 }
 
 // advance answers the requests at the head of the queue, up to one whose

@@ -63,6 +63,9 @@ func (p *preparer) create(op proto.Op, r *proto.CreateRequest, w *write, t *txn.
 	if err := p.checkTTL(m, op, r.TTL); err != nil {
 		return nil, err
 	}
+	if err := p.checkCreator(m, w); err != nil {
+		return nil, err
+	}
 	parent, ok := parentOf(r.Path)
 	if !ok || hasNUL(r.Path) {
 		return nil, fmt.Errorf("%w: path %q", proto.ErrBadArguments, r.Path)

@@ -40,11 +40,16 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 	if err := c.p.admit(req.SessionID != 0); err != nil {
 		return err
 	}
+	if cur.ReadOnly && !req.ReadOnly {
+		return errReadOnly
+	}
 	if last := c.p.LastZxid(); req.LastZxidSeen > last {
 		return fmt.Errorf("%w: 0x%x, here 0x%x", errClientAhead, req.LastZxidSeen, last)
 	}
 	h := &handshake{req: req, done: make(chan error, 1)}
-	h.reply = proto.ConnectResponse{Timeout: c.p.negotiate(req.Timeout), SessionID: req.SessionID, HasReadOnly: req.HasReadOnly}
+	h.reply = proto.ConnectResponse{
+		Timeout: c.p.negotiate(req.Timeout), SessionID: req.SessionID, HasReadOnly: req.HasReadOnly, ReadOnly: cur.ReadOnly,
+	}
 	c.p.stats.Received.Add(1)
 	if err := c.openSession(cur, h); err != nil {
 		return err
@@ -75,6 +80,9 @@ func (c *Conn) openSession(cur *term, h *handshake) error {
 		return c.newSession(cur, h)
 	}
 	id := h.req.SessionID
+	if cur.ReadOnly && c.p.global(id) {
+		return errGlobal
+	}
 	if was := c.p.conns.get(id); was != nil {
 		was.Close() // before the password is looked at, as Apache does
 	}
@@ -85,20 +93,58 @@ func (c *Conn) openSession(cur *term, h *handshake) error {
 		return errStopped
 	}
 	c.p.stats.Guards.ConnectionRevalidations.Add(1)
-	if cur.leading() {
-		c.revalidated(c.p.revalidate(cur, c.p.cfg.Self, id, h.reply.Timeout))
-		return nil
-	}
-	return cur.do(func() { c.p.order.Revalidate(id, h.reply.Timeout) })
+	return c.revalidate(cur, id, h.reply.Timeout)
 }
 
+// revalidate asks who knows the session whether it is alive.
+func (c *Conn) revalidate(cur *term, id int64, timeout int32) error {
+	p := c.p
+	switch {
+	case cur.local != nil && cur.local.Known(id):
+		c.revalidated(cur.local.Use(id, timeout, p.monotonic(), p.cfg.Self) == nil)
+	case cur.leading():
+		c.revalidated(p.revalidate(cur, p.cfg.Self, id, timeout))
+	case cur.ReadOnly: // without local sessions nobody can say no
+		c.revalidated(cur.local == nil)
+	default:
+		return cur.do(func() { p.order.Revalidate(id, timeout) })
+	}
+	return nil
+}
+
+// newSession makes a session: by a transaction, unless this server has its own.
 func (c *Conn) newSession(cur *term, h *handshake) error {
-	id := c.p.ids.Next()
-	h.reply.SessionID = id
+	id, timeout := c.p.ids.Next(), h.reply.Timeout
+	h.reply.SessionID, h.makes = id, true
+	switch {
+	case cur.local != nil:
+		cur.local.Add(id, timeout, c.p.monotonic())
+		if !c.begin(cur, id, h) {
+			return errStopped
+		}
+		c.sessionMade()
+		return nil
+	case cur.ReadOnly:
+		c.refuseSession()
+		return nil
+	}
 	if !c.begin(cur, id, h) {
 		return errStopped
 	}
-	return c.submit(quorum.Request{Session: id, Op: proto.OpCreateSession, Body: jute.AppendInt(nil, h.reply.Timeout)})
+	return c.submit(write{Request: quorum.Request{Session: id, Op: proto.OpCreateSession, Body: jute.AppendInt(nil, timeout)}})
+}
+
+// refuseSession says that a transaction would be needed, in a way that clients
+// take for no answer at all; they try another server, sooner or later.
+//
+// Source: ReadOnlyRequestProcessor.java (sendErrorResponse).
+func (c *Conn) refuseSession() {
+	c.p.mu.RLock()
+	zxid := c.p.tree.LastZxid()
+	c.p.mu.RUnlock()
+	c.out.Frame(proto.ReplyHeader{Zxid: zxid, Err: proto.ErrNotReadOnly}.Append)
+	c.p.stats.Sent.Add(1)
+	c.stat.sent.Add(1)
 }
 
 // begin ties the connection to its session.
@@ -121,25 +167,29 @@ func (c *Conn) begin(cur *term, id int64, h *handshake) bool {
 	return true
 }
 
-// endShake takes the handshake under way, once.
-func (c *Conn) endShake() *handshake {
+// endShake takes the handshake under way, once; makes says whether it is one
+// that makes its session.
+func (c *Conn) endShake(makes bool) *handshake {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.shake
+	if h == nil || h.makes != makes {
+		return nil
+	}
 	c.shake = nil
 	return h
 }
 
 // sessionMade is called when the createSession transaction has been applied.
 func (c *Conn) sessionMade() {
-	if h := c.endShake(); h != nil {
+	if h := c.endShake(true); h != nil {
 		c.accept(h)
 	}
 }
 
 // revalidated is called with the leader's answer about the session.
 func (c *Conn) revalidated(valid bool) {
-	h := c.endShake()
+	h := c.endShake(false)
 	switch {
 	case h == nil:
 	case valid:

@@ -291,7 +291,10 @@ func (f *fixture) reconnect(old *client) *client {
 
 // shake does the handshake and reads the answer, if there is one.
 func (c *client) shake(id int64, password []byte, seen int64) error {
-	req := proto.ConnectRequest{Timeout: 10000, SessionID: id, Password: password, LastZxidSeen: seen, HasReadOnly: true}
+	return c.shakeWith(proto.ConnectRequest{Timeout: 10000, SessionID: id, Password: password, LastZxidSeen: seen, HasReadOnly: true})
+}
+
+func (c *client) shakeWith(req proto.ConnectRequest) error {
 	err := c.c.Connect(context.Background(), req.Append(nil))
 	select {
 	case b := <-c.sink.frames:

@@ -83,6 +83,25 @@ func (p *Pipeline) ExpiryBuckets() (buckets []session.Bucket, at func(session.Bu
 	return buckets, at
 }
 
+// LocalSessions counts the sessions that only this server knows; false when it
+// makes none.
+func (p *Pipeline) LocalSessions() (int, bool) {
+	if cur := p.term.Load(); cur != nil && cur.local != nil {
+		return cur.local.Len(), true
+	}
+	return 0, false
+}
+
+// LocalExpiryBuckets says when which local sessions expire, and is otherwise as
+// [Pipeline.ExpiryBuckets].
+func (p *Pipeline) LocalExpiryBuckets() (buckets []session.Bucket, at func(session.Bucket) time.Time) {
+	_, at = p.ExpiryBuckets()
+	if cur := p.term.Load(); cur != nil && cur.local != nil {
+		buckets = cur.local.Buckets()
+	}
+	return buckets, at
+}
+
 // Receive implements [quorum.Machine].
 func (p *Pipeline) Receive(r io.Reader) (quorum.Staged, error) {
 	t, err := tree.Read(r, p.kinds())
@@ -92,4 +111,6 @@ func (p *Pipeline) Receive(r io.Reader) (quorum.Staged, error) {
 	return t, nil
 }
 
-func (p *Pipeline) kinds() tree.Options { return tree.Options{ExtendedTypes: p.cfg.ExtendedTypes} }
+func (p *Pipeline) kinds() tree.Options {
+	return tree.Options{ExtendedTypes: p.cfg.ExtendedTypes, Emulate353TTL: p.cfg.Emulate353TTL}
+}

@@ -28,7 +28,8 @@ type leading struct {
 
 func (p *Pipeline) newPreparer(t *term) *leading {
 	prep := &preparer{
-		auth: p.cfg.Auth, quotas: p.newQuotas(), sessions: t.sessions, kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
+		auth: p.cfg.Auth, quotas: p.newQuotas(), sessions: t.sessions, local: t.local, self: p.cfg.Self,
+		kinds: p.kinds(), digests: p.cfg.Digests, noPaths: p.cfg.NoClosePaths,
 		now: func() int64 { return time.Now().UnixMilli() }, monotonic: p.monotonic, next: int64(t.Next),
 	}
 	prep.changes.byPath = make(map[string]*change)
@@ -172,9 +173,13 @@ func (p *Pipeline) closeSession(id int64) {
 	p.queueWrite(prepItem{write: write{from: p.cfg.Self, Request: quorum.Request{Session: id, Op: proto.OpCloseSession}}})
 }
 
+// expiryPause is how often sessions are looked through: a quarter of the time
+// between two of their expiries.
+func (p *Pipeline) expiryPause() time.Duration { return max(p.cfg.TickTime/4, 10*time.Millisecond) }
+
 // expireLoop closes the sessions that were silent for their timeout.
 func (p *Pipeline) expireLoop(cur *term) {
-	tick := time.NewTicker(max(p.cfg.TickTime/4, 10*time.Millisecond))
+	tick := time.NewTicker(p.expiryPause())
 	defer tick.Stop()
 	for {
 		select {

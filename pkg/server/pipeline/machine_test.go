@@ -230,9 +230,11 @@ func TestContainers(t *testing.T) {
 func TestTouches(t *testing.T) {
 	f := newFixture(t, testConfig(), nil)
 	f.follow(1)
-	if !f.p.touch(5, 4000) {
-		t.Error("a learner knows that a session is dead")
-	}
+	c := f.dial()
+	c.c.term = f.p.term.Load()
+	c.c.session.Store(5)
+	c.c.sessionTimeout.Store(4000)
+	c.must(proto.OpPing, nil) // a learner does not know that a session is dead
 	if got := f.p.Touched(); len(got) != 1 || got[0] != (quorum.Touch{Session: 5, Timeout: 4000}) {
 		t.Errorf("touched %v", got)
 	}

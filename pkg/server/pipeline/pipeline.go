@@ -65,8 +65,14 @@ type Config struct {
 	SnapCount int
 	// SnapSize is how many bytes are logged between two snapshots; 0 is no limit.
 	SnapSize int64
-	// ExtendedTypes makes TTL znodes known (extendedTypesEnabled).
-	ExtendedTypes bool
+	// ExtendedTypes makes TTL znodes known (extendedTypesEnabled), and
+	// Emulate353TTL those that 3.5.3 wrote (emulate353TTLNodes).
+	ExtendedTypes, Emulate353TTL bool
+	// LocalSessions makes sessions that only this server knows
+	// (localSessionsEnabled; a server that stands alone has none). LocalUpgrade
+	// makes one known to all when it creates an ephemeral znode
+	// (localSessionsUpgradingEnabled).
+	LocalSessions, LocalUpgrade bool
 	// Digests puts the tree's digest into transactions (digest.enabled).
 	Digests bool
 	// EnforceQuota refuses writes that break a hard limit of a quota (enforceQuota).
@@ -142,11 +148,14 @@ type Pipeline struct {
 // A tracker knows through which server each session is served.
 type tracker = session.Tracker[zab.Sid]
 
+type localTracker = session.Local[zab.Sid]
+
 // A term is one time of serving clients. What belongs to it ends with it: a
 // request, a sync or an expiry that comes late does not reach the next.
 type term struct {
 	quorum.Term
 	sessions *tracker      // the leader's, else nil
+	local    *localTracker // sessions that only this server knows; nil when there are none
 	syncs    fifo          // a learner's clients' syncs on their way to the leader
 	stop     chan struct{} // closed when it ends
 
@@ -240,12 +249,18 @@ func (p *Pipeline) fail(err error) {
 // Stats counts what was done.
 func (p *Pipeline) Stats() *Stats { return &p.stats }
 
-// Serving tells whether clients are served.
+// Serving tells whether clients are served, if only those that read.
 func (p *Pipeline) Serving() bool { return p.term.Load() != nil }
+
+// ReadOnly tells whether only clients that only read are served.
+func (p *Pipeline) ReadOnly() bool {
+	cur := p.term.Load()
+	return cur != nil && cur.ReadOnly
+}
 
 // Term implements [quorum.Machine].
 func (p *Pipeline) Term(t quorum.Term) {
-	if !t.Serving {
+	if !t.Serving && !t.ReadOnly {
 		p.endTerm()
 		return
 	}
@@ -262,8 +277,14 @@ func (p *Pipeline) Term(t quorum.Term) {
 func (p *Pipeline) beginTerm(t quorum.Term) {
 	cur := &term{Term: t, stop: make(chan struct{})}
 	p.touched.Drain(nil)
-	p.setFuzzy(false)
-	p.floor.Store(int64(zab.MakeZxid(t.Epoch, 0)))
+	if !t.ReadOnly { // else nobody has said what the epoch's history is
+		p.setFuzzy(false)
+		p.floor.Store(int64(zab.MakeZxid(t.Epoch, 0)))
+	}
+	if p.cfg.LocalSessions {
+		cur.local = session.NewLocal[zab.Sid](p.cfg.TickTime.Milliseconds())
+		p.wg.Go(func() { p.expireLocalLoop(cur) })
+	}
 	if cur.leading() {
 		cur.sessions = p.newTracker()
 		p.writes.put(prepItem{begin: p.newPreparer(cur)})
@@ -272,6 +293,10 @@ func (p *Pipeline) beginTerm(t quorum.Term) {
 		p.wg.Go(func() { p.containerLoop(cur) })
 	}
 	p.term.Store(cur)
+	if t.ReadOnly {
+		p.log.Info("serving clients that only read")
+		return
+	}
 	p.log.Info("serving clients", "role", t.Role.String(), "epoch", t.Epoch, "leader", int64(t.Leader))
 }
 

@@ -16,7 +16,8 @@ import (
 // A write is a request on its way into the leader's prepare step.
 type write struct {
 	quorum.Request
-	from zab.Sid // the server whose client asks
+	from   zab.Sid    // the server whose client asks
+	barred proto.Code // why it may make no ephemeral znode; OK if it may
 }
 
 // A preparer validates writes against the tree as it will be and turns each
@@ -29,6 +30,8 @@ type preparer struct {
 	auth      *auth.Policy
 	quotas    quotas
 	sessions  *tracker
+	local     *localTracker // of this server; nil when there are none anywhere
+	self      zab.Sid
 	kinds     tree.Options // which owners mark containers and TTL znodes
 	monotonic func() int64 // ms on the clock of sessions
 	now       func() int64 // wall clock, ms since the Unix epoch
@@ -97,9 +100,6 @@ func (p *preparer) body(w *write, t *txn.Txn) (txn.Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkSession(w); err != nil {
-		return nil, err
-	}
 	return p.operation(op, w, t)
 }
 
@@ -132,9 +132,13 @@ func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 // operation validates one write and records what it will change. It sets
 // t.Type where the transaction's type differs from the request's.
 func (p *preparer) operation(op proto.MultiOp, w *write, t *txn.Txn) (txn.Body, error) {
+	if r, ok := op.Body.(*proto.CreateRequest); ok {
+		return p.create(op.Op, r, w, t) // looks at the session as well
+	}
+	if err := p.checkSession(w); err != nil {
+		return nil, err
+	}
 	switch r := op.Body.(type) {
-	case *proto.CreateRequest:
-		return p.create(op.Op, r, w, t)
 	case *proto.SetDataRequest:
 		return p.setData(r, w, t)
 	case *proto.SetACLRequest:
@@ -146,10 +150,6 @@ func (p *preparer) operation(op proto.MultiOp, w *write, t *txn.Txn) (txn.Body, 
 		return p.delete(r, w, t)
 	}
 	return nil, proto.ErrUnimplemented
-}
-
-func (p *preparer) checkSession(w *write) error {
-	return p.sessions.CheckOwner(w.Session, w.from)
 }
 
 // znode returns the znode at path, whose path must be valid.
@@ -234,9 +234,6 @@ func (p *preparer) check(r *proto.PathVersion, w *write) (txn.Body, error) {
 func (p *preparer) multi(w *write, t *txn.Txn, d *jute.Decoder) (txn.Body, error) {
 	ops, err := decodeMulti(d)
 	if err != nil {
-		return nil, err
-	}
-	if err := p.checkSession(w); err != nil {
 		return nil, err
 	}
 	m := p.changes.mark()

@@ -22,6 +22,9 @@ func (c *Conn) answer(w *waiting) {
 	case w.early:
 		c.reply(w, w.refused, 0, nil)
 		return
+	case w.refused == proto.ErrSessionMoved:
+		c.Close() // without an answer: the client is somewhere else
+		return
 	case w.refused != proto.OK:
 		c.reply(w, w.refused, c.p.tree.LastZxid(), nil)
 		return
@@ -32,6 +35,10 @@ func (c *Conn) answer(w *waiting) {
 		err = d.Err()
 	}
 	c.reply(w, codeOf(err), c.p.tree.LastZxid(), reply)
+	if w.Op == proto.OpCloseSession { // of a local session
+		c.term.local.Remove(c.session.Load())
+		c.Close()
+	}
 	if c.closed.Load() { // perhaps while this left a watch
 		c.p.watches.RemoveWatcher(c)
 	}
@@ -39,7 +46,7 @@ func (c *Conn) answer(w *waiting) {
 
 func (c *Conn) execute(op proto.Op, d *jute.Decoder) (body, error) {
 	switch op {
-	case proto.OpPing:
+	case proto.OpPing, proto.OpCloseSession:
 		return nil, nil
 	case proto.OpExists:
 		return c.exists(d)

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/tree"
@@ -15,9 +17,12 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 	if e, ok := t.Body.(*txn.Error); ok {
 		code = e.Code
 	}
+	if w.barred != proto.OK && t.Type != proto.OpMulti {
+		code = w.barred // the leader knows less of why
+	}
 	zxid := c.p.tree.LastZxid()
 	switch {
-	case code == proto.ErrSessionMoved:
+	case code == proto.ErrSessionMoved || t.Type == proto.OpMulti && slices.ContainsFunc(res.Parts, movedPart):
 		c.Close() // without an answer: the client is somewhere else
 	case t.Type == proto.OpMulti: // the header says OK even when a part failed
 		c.reply(w, proto.OK, zxid, func(b []byte) []byte { return appendMultiResult(b, res) })
@@ -25,6 +30,10 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 		c.reply(w, code, zxid, func(b []byte) []byte { return appendResult(b, w.Op, res) })
 	}
 }
+
+// movedPart tells whether a part of a multi failed because the session is
+// served by another server.
+func movedPart(r treeResult) bool { return r.Type == proto.OpError && r.Code == proto.ErrSessionMoved }
 
 // replySync answers a sync with its path.
 func (c *Conn) replySync(w *waiting) {

@@ -40,10 +40,11 @@ type Config struct {
 	LastZxid zab.Zxid
 	Window   []zab.Proposal
 
-	WindowCount int // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
-	WindowBytes int // bound on the bytes of these; 0 is none
-	MaxPacket   int // bytes of data in a packet of the quorum port; default 64 MiB
-	QueueBytes  int // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
+	WindowCount int  // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
+	WindowBytes int  // bound on the bytes of these; 0 is none
+	ReadOnly    bool // tell the machine to serve reads when no leader is found (readonlymode.enabled)
+	MaxPacket   int  // bytes of data in a packet of the quorum port; default 64 MiB
+	QueueBytes  int  // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
 
 	Logger  *slog.Logger     // default: none
 	Metrics *metrics.Metrics // default: nobody's
@@ -54,6 +55,7 @@ type Config struct {
 	NotifyMin    time.Duration // first pause before a vote is repeated [200 ms]
 	NotifyMax    time.Duration // the pause doubles up to this [5 s]
 	DialRetry    time.Duration // pause between attempts to reach the leader [20 ms; Apache: 100]
+	ReadOnlyWait time.Duration // how long a leader is looked for before reads are served [2 s, or TickTime if that is more]
 }
 
 // Member is one server of the ensemble. Each address is "host:port"; a server
@@ -76,6 +78,7 @@ func (c Config) withDefaults() Config {
 	c.NotifyMin = cmp.Or(c.NotifyMin, 200*time.Millisecond)
 	c.NotifyMax = cmp.Or(c.NotifyMax, max(5*time.Second, c.NotifyMin))
 	c.DialRetry = cmp.Or(c.DialRetry, 20*time.Millisecond)
+	c.ReadOnlyWait = cmp.Or(c.ReadOnlyWait, max(2*time.Second, c.TickTime))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -92,7 +92,7 @@ func (p *Peer) enter(place zab.RoleChange) {
 	}
 	p.countJoins(place)
 	p.entered(place, now)
-	p.place = place
+	p.place, p.readOnly = place, false
 	term := Term{RoleChange: place}
 	if place.Role == zab.Leading && place.Serving {
 		term.Next = p.zab.NextZxid()

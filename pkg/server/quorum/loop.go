@@ -30,6 +30,7 @@ type Peer struct {
 	// Used by the loop only.
 	zab      *zab.Peer
 	place    zab.RoleChange    // as the machine was last told
+	readOnly bool              // it was told to serve reads meanwhile
 	links    map[zab.Sid]*link // the registered ones
 	dialling *dialAttempt      // nil when none is under way
 	acceptor *acceptor         // nil unless we lead
@@ -112,6 +113,7 @@ func (p *Peer) loop() {
 			return
 		case <-clock.C:
 			p.zab.Tick()
+			p.offerReads(time.Now())
 			p.publish()
 		case <-p.inbox.wake:
 			for _, event := range p.inbox.take() {

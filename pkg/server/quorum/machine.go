@@ -40,8 +40,8 @@ type Machine interface {
 	// It is called as Install is.
 	Truncate(zxid zab.Zxid) error
 
-	// Term tells which role the server has from now on. While it is not
-	// serving there are no client connections and no requests under way.
+	// Term tells which role the server has from now on. While it neither serves
+	// nor is read-only there are no client connections and no requests under way.
 	Term(Term)
 
 	// Request takes a client's write or sync that came through the learner
@@ -78,11 +78,15 @@ type Snapshot interface {
 // Staged is a received snapshot that is not in use yet.
 type Staged any
 
-// Term is a role and what goes with it. Next is the zxid that the machine
-// gives to its first proposal; it counts when the server leads and serves.
+// Term is a role and what goes with it.
 type Term struct {
 	zab.RoleChange
+	// Next is the zxid that the machine gives to its first proposal; it counts
+	// when the server leads and serves.
 	Next zab.Zxid
+	// ReadOnly lets a server that looks for a leader, and does not serve, answer
+	// clients that only read. Nothing is given to Commit and nobody leads.
+	ReadOnly bool
 }
 
 // Request is a client's write or sync on its way to the leader (QuorumPacket

@@ -216,3 +216,30 @@ func BenchmarkTouch(b *testing.B) {
 		tr.Touch(i%10000, 30000, i/100)
 	}
 }
+
+// TestUse is what a leader asks of reads.
+func TestUse(t *testing.T) {
+	tr := NewTracker[string](1000)
+	tr.Add(1, 4000, 0)
+	steps := []struct {
+		id    int64
+		owner string
+		want  error
+	}{
+		{1, "a", nil}, {1, "a", nil}, {1, "b", proto.ErrSessionMoved}, {2, "a", proto.ErrSessionExpired},
+	}
+	for i, s := range steps {
+		if err := tr.Use(s.id, 9000, 0, s.owner); !errors.Is(err, s.want) {
+			t.Errorf("step %d: %v, want %v", i, err, s.want)
+		}
+	}
+	if got := tr.Expired(9000); len(got) > 0 { // who has moved is touched too
+		t.Errorf("expired %v", got)
+	}
+	if got := tr.Expired(10000); len(got) != 1 || !tr.Known(1) || tr.Known(2) {
+		t.Errorf("expired %v", got)
+	}
+	if err := tr.Use(1, 9000, 0, "a"); !errors.Is(err, proto.ErrSessionExpired) {
+		t.Errorf("a closing session: %v", err)
+	}
+}

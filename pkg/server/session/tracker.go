@@ -27,6 +27,7 @@ type Tracker[O comparable] struct {
 // tracked is a session; prev and next hang it in its bucket.
 type tracked[O comparable] struct {
 	id         int64
+	made       int32 // timeout with which it was added
 	timeout    int32
 	closing    bool
 	owner      O
@@ -49,7 +50,7 @@ func (t *Tracker[O]) Add(id int64, timeout int32, now int64) {
 	defer t.mu.Unlock()
 	s := t.sessions[id]
 	if s == nil {
-		s = &tracked[O]{id: id}
+		s = &tracked[O]{id: id, made: timeout}
 		t.sessions[id] = s
 	}
 	if !s.closing {
@@ -195,6 +196,10 @@ func (t *Tracker[O]) CheckOwner(id int64, owner O) error {
 	if s == nil || s.closing {
 		return proto.ErrSessionExpired
 	}
+	return s.check(owner)
+}
+
+func (s *tracked[O]) check(owner O) error {
 	var nobody O
 	if s.owner == nobody {
 		s.owner = owner
@@ -205,12 +210,43 @@ func (t *Tracker[O]) CheckOwner(id int64, owner O) error {
 	return nil
 }
 
+// Use is [Tracker.Touch] and [Tracker.CheckOwner] at once. A session that has
+// moved is touched as well.
+func (t *Tracker[O]) Use(id int64, timeout int32, now int64, owner O) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sessions[id]
+	if s == nil || s.closing {
+		return proto.ErrSessionExpired
+	}
+	t.touch(s, timeout, now)
+	return s.check(owner)
+}
+
 // Alive says whether a session is known and not closing.
 func (t *Tracker[O]) Alive(id int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sessions[id]
 	return s != nil && !s.closing
+}
+
+// Known says whether a session is tracked, closing or not.
+func (t *Tracker[O]) Known(id int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sessions[id] != nil
+}
+
+// made is the timeout (ms) with which a session that is alive was added.
+func (t *Tracker[O]) made(id int64) (timeout int32, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sessions[id]
+	if s == nil || s.closing {
+		return 0, false
+	}
+	return s.made, true
 }
 
 // Len is how many sessions are tracked, closing ones included.

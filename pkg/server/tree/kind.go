@@ -20,9 +20,8 @@ const ContainerOwner int64 = math.MinInt64
 const MaxTTL int64 = 1<<40 - 1
 
 const (
-	ttlMask    uint64 = 0xff << 56         // marks the owner of a TTL znode
-	ttlFeature uint64 = 0xffff << 40       // 0 in the owner of a TTL znode
-	oldTTLMask int64  = math.MaxInt64 >> 3 // the TTL of release 3.5.3
+	ttlMask    uint64 = 0xff << 56   // marks the owner of a TTL znode
+	ttlFeature uint64 = 0xffff << 40 // 0 in the owner of a TTL znode
 )
 
 // TTLOwner is the stored owner of a znode that lives ttl ms, and whether ttl
@@ -69,9 +68,6 @@ func (o Options) isTTL(owner int64) bool {
 }
 
 // ttlOf is the time to live, in ms, that the owner of a TTL znode stands for.
-func (o Options) ttlOf(owner int64) int64 {
-	if o.Emulate353TTL {
-		return owner & oldTTLMask
-	}
-	return owner & MaxTTL
-}
+// Of a longer one that release 3.5.3 wrote the same bits count (EphemeralType.java,
+// getExtendedFeatureValue).
+func ttlOf(owner int64) int64 { return owner & MaxTTL }

@@ -371,7 +371,7 @@ func (t *Tree) ContainerCandidates(now, neverUsed int64) []string {
 	}
 	for path := range t.ttls {
 		n, ok := t.Get(path)
-		if ok && n.NumChildren() == 0 && now-n.mtime > t.opts.ttlOf(n.owner) {
+		if ok && n.NumChildren() == 0 && now-n.mtime > ttlOf(n.owner) {
 			due[path] = struct{}{}
 		}
 	}

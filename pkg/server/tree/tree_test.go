@@ -378,8 +378,10 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%+v 0x%x: %v, want %v", c.o, c.owner, got, c.want)
 		}
 	}
-	if got := old.ttlOf(-1<<60 | 5000); got != 5000 {
-		t.Errorf("3.5.3 TTL %d", got)
+	for _, owner := range []uint64{1<<63 | 5000, 0xff00000000001388} { // as 3.5.3 wrote it, and as all do since
+		if got := ttlOf(int64(owner)); got != 5000 {
+			t.Errorf("0x%x: TTL %d", owner, got)
+		}
 	}
 }
 
