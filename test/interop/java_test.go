@@ -29,8 +29,13 @@ func javaClient(t *testing.T) program {
 	if out, err := exec.Command(javac, "-d", classes, "-cp", path, "testdata/JavaClient.java").CombinedOutput(); err != nil {
 		t.Fatalf("javac: %v\n%s", err, out)
 	}
-	return program{name: "Apache's Java client", args: []string{"java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", classes + ":" + path, "JavaClient"}}
+	return program{name: "Apache's Java client", args: javaProgram(classes+":"+path, "JavaClient")}
+}
+
+// javaProgram is the command that runs a compiled program.
+func javaProgram(path, class string) []string {
+	return []string{"java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", path, class}
 }
 
 func TestJavaClient(t *testing.T) { javaClient(t).compare(t) }

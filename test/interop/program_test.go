@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ type program struct {
 	args []string
 	// env is added to the test's own.
 	env []string
+	// system is what the servers are given as system properties of Java's, each
+	// name=value.
+	system []string
 }
 
 // run is try for servers under test: they must not fail the program.
@@ -123,7 +127,9 @@ func (p program) compare(t *testing.T) {
 	ours := make(map[string]string)
 	for name, servers := range map[string]int{"standalone": 1, "ensemble": 3} {
 		t.Run(name, func(t *testing.T) {
-			e := ensemble.Start(t, options(servers))
+			o := options(servers)
+			o.Launch = p.launch(ensemble.Zkctl(t))
+			e := ensemble.Start(t, o)
 			ours[name] = p.run(t, e.ConnectString(), roll(e))
 		})
 	}
@@ -134,6 +140,26 @@ func (p program) compare(t *testing.T) {
 		t.Errorf("three servers of ours differ from one:\n%s", diff)
 	}
 	t.Run("apache", func(t *testing.T) { p.compareApache(t, ours["standalone"]) })
+}
+
+// launch gives servers the program's system properties: Apache's on the command
+// line, ours in the environment, where zkServer.sh looks for them.
+func (p program) launch(server ensemble.Launcher) func(sid int) ensemble.Launcher {
+	return func(int) ensemble.Launcher {
+		return func(config string) *exec.Cmd {
+			cmd := server(config)
+			flags := make([]string, 0, len(p.system))
+			for _, property := range p.system {
+				flags = append(flags, "-D"+property)
+			}
+			if cmd.Args[0] == "java" {
+				cmd.Args = slices.Insert(cmd.Args, 1, flags...)
+			} else if len(flags) > 0 {
+				cmd.Env = append(cmd.Environ(), "SERVER_JVMFLAGS="+strings.Join(flags, " "))
+			}
+			return cmd
+		}
+	}
 }
 
 // apacheTries is how often Apache's server is asked. Killed and started again it
@@ -147,7 +173,7 @@ func (p program) compareApache(t *testing.T, ours string) {
 	java := ensemble.Java(t)
 	for try := 1; ; try++ {
 		o := options(1)
-		o.Launch = func(int) ensemble.Launcher { return java }
+		o.Launch = p.launch(java)
 		e := ensemble.Start(t, o)
 		theirs, err := p.try(t, e.ConnectString(), roll(e))
 		diff := difference(theirs, ours)
