@@ -278,19 +278,31 @@ func write(t *testing.T, name, text string) {
 }
 
 // FuzzParse asks that no text makes Parse panic or fall silent: a configuration
-// without a fault has a data directory and ports that can be bound.
+// without a fault has a data directory and ports that can be bound, and what was
+// given is explained.
 func FuzzParse(f *testing.F) {
-	f.Add(three)
-	f.Add(base + "server.1=[::1]:1:2:observer;2181\ngroup.1=1:2\nweight.1=x\n")
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Add(three, "")
+	f.Add(base+"server.1=[::1]:1:2:observer;2181\ngroup.1=1:2\nweight.1=x\n", "-Dzookeeper.snapCount=5 -Djute.maxbuffer=7000")
+	f.Add(base+"jute.maxbuffer=5000\nssl.keyStore.password=x\nzookeeper.snapCount=7\n", "-Dzookeeper.ssl.clientAuth=maybe -Dzookeeper.superUser.1=x")
+	f.Fuzz(func(t *testing.T, text, words string) {
 		if strings.Contains(text, "\\") || strings.Contains(text, "dynamicConfigFile") {
 			t.Skip("may name a file")
 		}
-		c, _, err := Parse("zoo.cfg", strings.NewReader(text))
-		if err == nil && (c.DataDir == "" || c.ClientPort < 0 || c.ClientPort > 65535 || c.TickTime <= 0) {
+		props, _ := ParseJVMFlags(words)
+		c, _, err := Parse("zoo.cfg", strings.NewReader(text), Source{Name: "FLAGS", Java: true, Properties: props})
+		if err == nil && (c.DataDir == "" || c.ClientPort < 0 || c.ClientPort > 65535 || c.SecureClientPort < 0 || c.SecureClientPort > 65535 || c.TickTime <= 0) {
 			t.Fatalf("accepted %+v", c)
 		}
 		_ = c.QuorumText()
+		explained := map[string]bool{}
+		for _, e := range c.Explain() {
+			explained[e.Key] = true
+		}
+		for key := range c.Raw {
+			if !explained[key] && !isMemberKey(key) {
+				t.Fatalf("%q is not explained", key)
+			}
+		}
 	})
 }
 

@@ -36,9 +36,9 @@ const Masked = "********"
 // name. Before [Config.ReadMyID] the client port of the member list is not in it.
 func (c *Config) Explain() []Effective {
 	var out []Effective
-	shown := map[string]bool{}
+	keys, shown := newCatalogue(), map[string]bool{}
 	for _, s := range settings() {
-		if withoutEffect(s.name) != "" || s.get == nil {
+		if keys.withoutEffect(s.name) != "" || s.get == nil {
 			continue
 		}
 		shown[s.name] = true
@@ -46,7 +46,7 @@ func (c *Config) Explain() []Effective {
 	}
 	out = append(out, c.explainMembers()...)
 	for _, key := range slices.Sorted(maps.Keys(c.Raw)) {
-		switch reason := withoutEffect(key); {
+		switch reason := keys.withoutEffect(key); {
 		case shown[key] || isMemberKey(key):
 		case reason == "" && isCollected(key):
 			out = append(out, c.effective(key, c.Raw[key]))

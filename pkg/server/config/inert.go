@@ -126,32 +126,53 @@ func neverHonoured() []inert {
 	}
 }
 
-// withoutEffect says why a key of Apache's changes nothing here; "" for other keys.
-func withoutEffect(key string) string {
-	exact := func(name string) bool { return key == name }
-	within := func(name string) bool { return isOpen(name) && strings.HasPrefix(key, name) }
-	for _, group := range slices.Concat(notHonoured(), neverHonoured()) {
-		if slices.ContainsFunc(group.names, exact) {
-			return group.reason
-		}
+// catalogue is the tables of keys, made ready for looking names up.
+type catalogue struct {
+	settings map[string]setting
+	reasons  map[string]string // by name, of keys without effect
+	families []inert           // of names that stand for all that start with them
+}
+
+func newCatalogue() *catalogue {
+	c := &catalogue{settings: map[string]setting{}, reasons: map[string]string{}}
+	for _, s := range settings() {
+		c.settings[s.name] = s
 	}
-	if isSetting(key) {
+	for _, group := range slices.Concat(notHonoured(), neverHonoured()) {
+		for _, name := range group.names {
+			if _, twice := c.reasons[name]; !twice {
+				c.reasons[name] = group.reason
+			}
+		}
+		c.families = append(c.families, inert{group.reason, slices.DeleteFunc(slices.Clone(group.names), func(n string) bool { return !isOpen(n) })})
+	}
+	return c
+}
+
+// withoutEffect says why a key of Apache's changes nothing here; "" for other keys.
+func (c *catalogue) withoutEffect(key string) string {
+	if reason, ok := c.reasons[key]; ok {
+		return reason
+	}
+	if _, ok := c.settings[key]; ok {
 		return ""
 	}
-	for _, group := range slices.Concat(notHonoured(), neverHonoured()) {
-		if slices.ContainsFunc(group.names, within) {
+	for _, group := range c.families {
+		if slices.ContainsFunc(group.names, func(name string) bool { return strings.HasPrefix(key, name) }) {
 			return group.reason
 		}
 	}
 	return ""
 }
 
+// known tells whether a key is Apache's, whatever becomes of it here.
+func (c *catalogue) known(key string) bool {
+	_, ok := c.settings[key]
+	return ok || isCollected(key) || c.withoutEffect(key) != ""
+}
+
 // isOpen tells whether a name stands for all that start with it.
 func isOpen(name string) bool { return strings.HasSuffix(name, ".") || strings.HasSuffix(name, "_") }
-
-func isSetting(key string) bool {
-	return slices.ContainsFunc(settings(), func(s setting) bool { return s.name == key })
-}
 
 // inertNames are candidates for "did you mean".
 func inertNames() []string {

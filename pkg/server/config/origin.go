@@ -88,14 +88,10 @@ func property(key string) string {
 	return javaPrefix + key
 }
 
-// known tells whether a key is Apache's, whatever becomes of it here.
-func known(key string) bool {
-	return isSetting(key) || isCollected(key) || withoutEffect(key) != ""
-}
-
 // keyOf finds the key that a property of a source stands for; "" when it sets
 // none, and then what is to be said about it ("" for nothing).
-func keyOf(name string, java bool) (key, problem, do string) {
+func (c *catalogue) keyOf(name string, java bool) (key, problem, do string) {
+	known := c.known
 	bare, prefixed := strings.CutPrefix(name, javaPrefix)
 	switch {
 	case name == property("syncEnabled"):
@@ -119,7 +115,7 @@ func keyOf(name string, java bool) (key, problem, do string) {
 // plain takes the prefix off a key of zoo.cfg that has it needlessly.
 func (r *reader) plain(p Property) Property {
 	bare, prefixed := strings.CutPrefix(p.Key, javaPrefix)
-	if !prefixed || !known(bare) || property(bare) == "" {
+	if !prefixed || !r.keys.known(bare) || property(bare) == "" {
 		return p
 	}
 	r.warn(p.Line, p.Key, "goes without the prefix in this file; Apache ZooKeeper ignores it with", "write "+bare)
@@ -132,7 +128,7 @@ func (r *reader) outside(sources []Source) {
 	for _, s := range sources {
 		r.file = s.Name
 		for _, p := range s.Properties {
-			key, problem, do := keyOf(p.Key, s.Java)
+			key, problem, do := r.keys.keyOf(p.Key, s.Java)
 			switch {
 			case key != "":
 				r.outer = append(r.outer, key)

@@ -55,7 +55,8 @@ func Parse(name string, in io.Reader, sources ...Source) (*Config, []Warning, er
 type reader struct {
 	cfg        *Config
 	file       string // the file being read
-	settings   map[string]setting
+	keys       *catalogue
+	defaults   *Config
 	serverLine map[int64]int
 	outer      []string // keys that sources set, in their order
 	faults     Faults
@@ -63,11 +64,8 @@ type reader struct {
 }
 
 func newReader(name string) *reader {
-	r := &reader{cfg: defaults(), file: name, settings: map[string]setting{}, serverLine: map[int64]int{}}
+	r := &reader{cfg: defaults(), file: name, keys: newCatalogue(), defaults: defaults(), serverLine: map[int64]int{}}
 	r.cfg.File = name
-	for _, s := range settings() {
-		r.settings[s.name] = s
-	}
 	return r
 }
 
@@ -104,11 +102,11 @@ func (r *reader) properties(text []byte, named func(Property) Property) []Proper
 func (r *reader) key(p Property) {
 	r.cfg.Raw[p.Key] = p.Value
 	r.cfg.lines[p.Key] = p.Line
-	if s, ok := r.settings[p.Key]; ok {
+	if s, ok := r.keys.settings[p.Key]; ok {
 		r.apply(s, p)
 		return
 	}
-	switch reason := withoutEffect(p.Key); {
+	switch reason := r.keys.withoutEffect(p.Key); {
 	case isMemberKey(p.Key):
 		r.member(p)
 	case reason != "":
@@ -134,9 +132,9 @@ func (r *reader) apply(s setting, p Property) {
 // checkEffect refuses or warns of a key that was understood and that this
 // server does not honour, unless it says what is so anyway.
 func (r *reader) checkEffect(s setting, p Property) {
-	reason := withoutEffect(p.Key)
+	reason := r.keys.withoutEffect(p.Key)
 	switch {
-	case reason == "" || s.get(r.cfg) == s.get(defaults()) || p.Key == "admin.enableServer" && !r.cfg.Admin.Enabled:
+	case reason == "" || s.get(r.cfg) == s.get(r.defaults) || p.Key == "admin.enableServer" && !r.cfg.Admin.Enabled:
 	case protects(p.Key):
 		r.fault(p.Line, p.Key, "this server does not offer it, and starting without it would leave open what it protects",
 			"remove the line when the network is trusted, or keep Apache ZooKeeper on this host")
