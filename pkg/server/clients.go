@@ -69,6 +69,9 @@ func (w *words) sessionStats(c pipeline.ConnInfo) *fourletter.SessionStats {
 	}
 }
 
+// readOnly tells whether this server serves only reads.
+func (w *words) readOnly() bool { return w.s.pipeline.ReadOnly() }
+
 func (w *words) hash() (a fourletter.HashAnswer) {
 	w.s.pipeline.View(func(t *tree.Tree) {
 		for _, d := range t.DigestLog() {

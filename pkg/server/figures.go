@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/tree"
@@ -66,10 +65,8 @@ func (s *Server) quorumFigures(g *metrics.Gauges) {
 	if st.Role != zab.Leading {
 		return
 	}
-	synced := int64(st.SyncedFollowers)
 	g.Int("learners", int64(st.Followers+st.Observers))
-	g.Int("synced_followers", synced)
-	g.Int("synced_non_voting_followers", 0)
+	g.Int("synced_followers", int64(st.SyncedFollowers))
 	g.Int("synced_observers", int64(st.SyncedObservers))
 	g.Int("pending_syncs", int64(st.PendingSyncs))
 	if !st.LeadingSince.IsZero() {
@@ -131,43 +128,4 @@ func (w *words) state() (s state) {
 		s.zxid = max(s.zxid, int64(zab.MakeZxid(st.Epochs.Current, 0)))
 	}
 	return s
-}
-
-// mntrWriter makes the lines of mntr out of metrics (DefaultMetricsProvider.java).
-type mntrWriter struct{ a *fourletter.MntrAnswer }
-
-// Gauge implements [metrics.Seer].
-func (m mntrWriter) Gauge(name, key string, v float64, whole bool) {
-	if key != "" {
-		name = key + "_" + name
-	}
-	if whole {
-		m.a.AddInt(name, int64(v))
-	} else {
-		m.a.AddFloat(name, v)
-	}
-}
-
-// Counter implements [metrics.Seer].
-func (m mntrWriter) Counter(name, key string, v int64) { m.Gauge(name, key, float64(v), true) }
-
-// Summary implements [metrics.Seer].
-func (m mntrWriter) Summary(name, key string, s *metrics.Summary, advanced bool) {
-	if key != "" {
-		name = key + "_" + name
-	}
-	m.a.AddFloat("avg_"+name, math.Round(s.Avg()*1e4)/1e4)
-	m.a.AddInt("min_"+name, s.Min())
-	m.a.AddInt("max_"+name, s.Max())
-	m.a.AddInt("cnt_"+name, s.Count())
-	m.a.AddInt("sum_"+name, s.Sum())
-	if !advanced {
-		return
-	}
-	for i, q := range s.Quantiles(0.5, 0.95, 0.99, 0.999) {
-		if math.IsNaN(q) {
-			q = 0
-		}
-		m.a.AddInt([...]string{"p50_", "p95_", "p99_", "p999_"}[i]+name, int64(q))
-	}
 }

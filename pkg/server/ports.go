@@ -63,6 +63,9 @@ func (s *Server) closePorts() error {
 	for _, f := range s.fronts {
 		errs = append(errs, f.Close())
 	}
+	for _, h := range s.httpPorts {
+		errs = append(errs, h.Close())
+	}
 	return errors.Join(errs...)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/admin"
 	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/server/front"
@@ -50,15 +51,17 @@ type Server struct {
 	log   *slog.Logger
 	start time.Time
 
-	auth     *auth.Policy
-	store    *storage.Store
-	pipeline *pipeline.Pipeline
-	order    consensus
-	peer     *quorum.Peer    // the order of an ensemble; nil when standalone
-	keys     *tlsconf.Keys   // of the client ports; nil without TLS
-	fronts   []*front.Server // one for each client port
-	words    words
-	metrics  *metrics.Metrics
+	auth      *auth.Policy
+	store     *storage.Store
+	pipeline  *pipeline.Pipeline
+	order     consensus
+	peer      *quorum.Peer    // the order of an ensemble; nil when standalone
+	keys      *tlsconf.Keys   // of the client ports; nil without TLS
+	fronts    []*front.Server // one for each client port
+	words     words
+	httpPorts []*admin.Server // AdminServer and metrics
+	adminKeys *tlsconf.Keys   // of the AdminServer; nil without TLS
+	metrics   *metrics.Metrics
 }
 
 // consensus puts writes in order: the ensemble, or this server alone.
@@ -135,6 +138,9 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
+	if s.httpPorts, err = s.openHTTP(ctx); err != nil {
+		return errors.Join(err, s.closePorts())
+	}
 	return s.serve(ctx)
 }
 
@@ -166,8 +172,13 @@ func (s *Server) serve(ctx context.Context) error {
 	for _, f := range s.fronts {
 		run("client port", f.Serve)
 	}
-	if s.keys != nil {
-		run("certificates", s.keys.Watch)
+	for _, h := range s.httpPorts {
+		run("HTTP", h.Serve)
+	}
+	for _, k := range []*tlsconf.Keys{s.keys, s.adminKeys} {
+		if k != nil {
+			run("certificates", k.Watch)
+		}
 	}
 	run("consensus", s.order.Run)
 	run("pipeline", s.watchFailure)

@@ -42,7 +42,7 @@ type running struct {
 // run starts a server that stands alone.
 func run(t *testing.T, dir string, port int, extra string) *running {
 	t.Helper()
-	text := fmt.Sprintf("tickTime=2000\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\npreAllocSize=64\n4lw.commands.whitelist=*\n%s", dir, port, extra)
+	text := fmt.Sprintf("tickTime=2000\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\npreAllocSize=64\n4lw.commands.whitelist=*\nadmin.enableServer=%t\n%s", dir, port, strings.Contains(extra, "admin.serverPort"), extra)
 	cfg, _, err := config.Parse("zoo.cfg", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)

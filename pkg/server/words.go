@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
+	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -173,7 +174,13 @@ func (w *words) mntr() fourletter.MntrAnswer {
 	if w.s.peer != nil {
 		a.AddText("peer_state", peerState(w.s.peer.Status().Status))
 	}
-	w.s.metrics.Each(mntrWriter{&a})
+	w.s.metrics.Each(metrics.Flat(func(name string, v float64, whole bool) {
+		if whole {
+			a.AddInt(name, int64(v))
+		} else {
+			a.AddFloat(name, v)
+		}
+	}))
 	return a
 }
 

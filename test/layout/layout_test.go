@@ -36,6 +36,7 @@ func may() map[string][]string {
 		"pkg/server/daemon":                 {},
 		"pkg/server/portuse":                {},
 		"pkg/server/metrics":                {},
+		"pkg/server/admin":                  {"pkg/server/metrics", "pkg/server/portuse"},
 		"pkg/server/zab":                    {},
 		"pkg/server/jute":                   {},
 		"pkg/server/proto":                  {"pkg/server/jute"},

@@ -98,12 +98,17 @@ func mask(key, value string) string {
 	if value == "" {
 		return ""
 	}
-	name := strings.ToLower(key)
-	if strings.HasSuffix(name, "passwordpath") {
-		return value
-	}
-	if strings.Contains(name, "password") || strings.Contains(name, "secret") || strings.Contains(name, "superdigest") {
+	if Secret(key) {
 		return Masked
 	}
 	return value
+}
+
+// Secret tells whether the value of a key is not to be shown.
+func Secret(key string) bool {
+	name := strings.ToLower(key)
+	if strings.HasSuffix(name, "passwordpath") {
+		return false
+	}
+	return strings.Contains(name, "password") || strings.Contains(name, "secret") || strings.Contains(name, "superdigest")
 }

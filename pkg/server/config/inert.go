@@ -46,14 +46,6 @@ func notHonoured() []inert {
 		{"TLS between servers is not offered", slices.Concat(
 			tlsNames("ssl.quorum."), []string{"sslQuorum", "portUnification", "sslQuorumReloadCertFiles"},
 		)},
-		{"the AdminServer is not offered; the four-letter words tell the same", []string{
-			"admin.enableServer", "admin.serverAddress", "admin.serverPort", "admin.commandURL", "admin.idleTimeout", "admin.httpVersion",
-			"admin.portUnification", "admin.forceHttps", "admin.needClientAuth", "admin.rateLimiterIntervalInMS",
-			"admin.snapshot.enabled", "admin.restore.enabled", "IPAuthenticationProvider.usexforwardedfor",
-		}},
-		{"metrics over HTTP are not offered; the four-letter word mntr tells them", []string{
-			"metricsProvider.className", "metricsProvider.httpHost", "metricsProvider.httpPort", "metricsProvider.exportJvmInfo",
-		}},
 		{"an audit log is not offered", []string{"audit.enable"}},
 	}
 }
@@ -75,7 +67,7 @@ func tlsNames(prefix string) []string {
 // the server does not start with it. It says nothing of keys that are honoured.
 func protects(key string) bool {
 	switch key {
-	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl", "admin.forceHttps":
+	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl":
 		return true
 	}
 	return false
@@ -92,7 +84,7 @@ func neverHonoured() []inert {
 			"quorum.cnxn.threads.size", "learner.asyncSending", "learner.closeSocketAsync", "leader.closeSocketAsync",
 			"leader.ackLoggingFrequency", "follower.skipLearnerRequestToNextProcessor", "messageTracker.",
 			"forward_learner_requests_to_commit_processor_disabled", "request_throttler.shutdownTimeout",
-			"metricsProvider.", "leaderConnectDelayDuringRetryMs", "learner.",
+			"metricsProvider.numWorkerThreads", "metricsProvider.maxQueueSize", "metricsProvider.workerShutdownTimeoutMs", "leaderConnectDelayDuringRetryMs", "learner.",
 			"follower.nodelay", "leader.nodelay", "jute.maxbuffer.extrasize", "quorumCnxnTimeoutMs",
 			"ssl.sslProvider", "ssl.context.supplier.class", "ssl.quorum.context.supplier.class", "audit.impl.class",
 		}},

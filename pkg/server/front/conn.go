@@ -96,7 +96,7 @@ func (c *conn) run(ctx context.Context) {
 		return
 	}
 	c.stage.Store(stageClient)
-	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String(), Certificates: c.certificates()})
+	c.pc = c.s.p.NewConn(c, pipeline.Client{Remote: c.nc.RemoteAddr().String(), IP: c.ip.String(), Certificates: c.certificates(), Secure: c.secure != nil})
 	err = c.serve(ctx, r, head)
 	c.pc.Close()
 	c.pc.Unreserve()

@@ -242,7 +242,7 @@ func GaugeNames() []string {
 		"global_sessions", "local_sessions", "open_file_descriptor_count", "max_file_descriptor_count",
 		"last_client_response_size", "max_client_response_size", "min_client_response_size", "auth_failed_count",
 		"fsync_threshold_exceed_count", "connection_drop_probability", "outstanding_tls_handshake",
-		"quorum_size", "learners", "synced_followers", "synced_non_voting_followers", "synced_observers",
+		"quorum_size", "learners", "synced_followers", "synced_observers",
 		"pending_syncs", "leader_uptime", "last_proposal_size", "max_proposal_size", "min_proposal_size",
 		"quota_count_limit_per_namespace", "quota_bytes_limit_per_namespace",
 		"quota_count_usage_per_namespace", "quota_bytes_usage_per_namespace",

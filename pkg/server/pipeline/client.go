@@ -12,4 +12,6 @@ type Client struct {
 	// Certificates is the verified chain of a TLS client, its own first; nil
 	// for one that has shown none.
 	Certificates []*x509.Certificate
+	// Secure tells that the client speaks TLS.
+	Secure bool
 }

@@ -31,6 +31,7 @@ type Conn struct {
 	out    Output
 	remote string // "ip:port"
 	peer   auth.Peer
+	secure bool // by TLS
 	opened time.Time
 
 	denied error          // why the client cannot be served, whatever it asks
@@ -105,7 +106,7 @@ var (
 // NewConn makes a client's connection known. Close must be called when it
 // ends.
 func (p *Pipeline) NewConn(out Output, client Client) *Conn {
-	c := &Conn{p: p, out: out, remote: client.Remote, peer: client.identity(), opened: time.Now(), done: make(chan struct{})}
+	c := &Conn{p: p, out: out, remote: client.Remote, secure: client.Secure, peer: client.identity(), opened: time.Now(), done: make(chan struct{})}
 	c.empty.L = &c.mu
 	c.identify()
 	c.stat.latency.reset()

@@ -5,9 +5,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/session"
+	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 	"github.com/zkctl/zkctl/pkg/server/watch"
 )
@@ -26,6 +28,7 @@ type ConnInfo struct {
 	LastLatency    int64 // ms
 	Latency        *Summary
 	Opened         time.Time
+	Secure         bool // by TLS
 }
 
 // Connections lists the connections, in no particular order.
@@ -37,7 +40,7 @@ func (p *Pipeline) Connections() []ConnInfo {
 			Remote: c.remote, Queued: c.Waiting(), Received: s.recv.Load(), Sent: s.sent.Load(),
 			Session: c.session.Load(), Timeout: c.SessionTimeout(), LastOp: proto.Op(s.last.Load()),
 			LastXid: s.lastXid.Load(), LastZxid: s.lastZxid.Load(), LastResponse: time.UnixMilli(s.lastResponse.Load()),
-			LastLatency: s.lastLatency.Load(), Latency: &s.latency, Opened: c.opened,
+			LastLatency: s.lastLatency.Load(), Latency: &s.latency, Opened: c.opened, Secure: c.secure,
 		})
 	}
 	return out
@@ -113,4 +116,42 @@ func (p *Pipeline) Receive(r io.Reader) (quorum.Staged, error) {
 
 func (p *Pipeline) kinds() tree.Options {
 	return tree.Options{ExtendedTypes: p.cfg.ExtendedTypes, Emulate353TTL: p.cfg.Emulate353TTL}
+}
+
+// RootRights tells whether what a client at peer says of itself gives every
+// right on the root znode: nil, [proto.ErrAuthFailed] or [proto.ErrNoAuth]
+// (Commands.java, AuthRequest).
+func (p *Pipeline) RootRights(scheme string, data []byte, peer auth.Peer) error {
+	ids, err := p.cfg.Auth.Authenticate(scheme, data, peer)
+	if err != nil {
+		return err
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	root, ok := p.tree.Get("/")
+	if !ok {
+		return proto.ErrNoNode
+	}
+	for _, perm := range []int32{proto.PermRead, proto.PermWrite, proto.PermCreate, proto.PermDelete, proto.PermAdmin} {
+		if err := p.cfg.Auth.Check(root.ACL(), perm, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TakeSnapshot writes a snapshot of the tree as it is, whole with digest and
+// last zxid.
+func (p *Pipeline) TakeSnapshot() (storage.SnapshotInfo, error) {
+	p.mu.Lock()
+	snap := p.tree.Snapshot()
+	p.mu.Unlock()
+	digest := snap.Digest()
+	info, err := p.store.WriteSnapshot(snap, &digest)
+	if err != nil {
+		p.m.SnapshotErrors.Inc()
+		return info, err
+	}
+	p.m.SnapshotTime.Observe(info.Took.Milliseconds())
+	return info, nil
 }

@@ -25,6 +25,9 @@ type link struct {
 	in   *bufio.Reader
 	out  *outbound
 
+	since                    time.Time
+	received, sent, requests atomic.Int64 // packets; requests are of clients
+
 	queued func(n int) // told how many packets are taken up at once; set before the goroutines start, or nil
 
 	// Used by the loop only.
@@ -42,7 +45,7 @@ func newLink(sid zab.Sid, conn *timedConn, in *bufio.Reader) *link {
 	if in == nil {
 		in = bufio.NewReaderSize(conn, linkBuffer)
 	}
-	return &link{sid: sid, conn: conn, in: in, out: newOutbound()}
+	return &link{sid: sid, conn: conn, in: in, out: newOutbound(), since: time.Now()}
 }
 
 // close ends the link and its goroutines.
@@ -214,6 +217,7 @@ func (l *link) write(ctx context.Context) error {
 				}
 			}
 			l.out.written(item)
+			l.sent.Add(1)
 		}
 		if len(items) > 0 {
 			if cap(scratch) > 1<<20 {

@@ -36,6 +36,10 @@ func (p *Peer) read(l *link) error {
 		if err != nil {
 			return err
 		}
+		l.received.Add(1)
+		if in.kind == typeRequest {
+			l.requests.Add(1)
+		}
 		var staged Staged
 		if in.kind == typeSnap {
 			if staged, err = l.readSnapshot(p.machine); err != nil {

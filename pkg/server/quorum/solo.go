@@ -26,6 +26,7 @@ type Solo struct {
 	epoch   int64
 	mark    uint64
 	pending []soloBatch // proposed and not committed
+	restore *soloRestore
 	failure error
 }
 
@@ -58,19 +59,28 @@ func (s *Solo) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(s.disk.run)
 	s.log.Info("role", "role", "standalone", "zxid", s.last.String())
-	s.machine.Term(Term{
-		RoleChange: zab.RoleChange{Role: zab.Leading, Phase: zab.Broadcast, Epoch: s.epoch, Serving: true},
-		Next:       s.last + 1,
-	})
+	s.lead()
 	s.loop(ctx)
 	s.inbox.close()
 	s.disk.close()
 	running.Wait()
-	s.machine.Term(Term{RoleChange: zab.RoleChange{Role: zab.Looking, Phase: zab.Election, Leader: zab.None}})
+	s.idle()
 	if s.failure != nil {
 		return fmt.Errorf("standalone server stopped: %w", s.failure)
 	}
 	return nil
+}
+
+// lead opens the machine to clients, and idle closes it.
+func (s *Solo) lead() {
+	s.machine.Term(Term{
+		RoleChange: zab.RoleChange{Role: zab.Leading, Phase: zab.Broadcast, Epoch: s.epoch, Serving: true},
+		Next:       s.last + 1,
+	})
+}
+
+func (s *Solo) idle() {
+	s.machine.Term(Term{RoleChange: zab.RoleChange{Role: zab.Looking, Phase: zab.Election, Leader: zab.None}})
 }
 
 func (s *Solo) loop(ctx context.Context) {
@@ -89,7 +99,7 @@ func (s *Solo) loop(ctx context.Context) {
 // Propose orders transactions, see [Order].
 func (s *Solo) Propose(epoch int64, ps []zab.Proposal) {
 	s.inbox.put(func() {
-		if s.failure != nil || epoch != s.epoch || len(ps) == 0 {
+		if s.failure != nil || epoch != s.epoch || s.restore != nil || len(ps) == 0 {
 			return
 		}
 		for _, p := range ps {
@@ -116,6 +126,7 @@ func (s *Solo) durable(mark uint64) {
 			done()
 		}
 	}
+	s.restoreOn(mark)
 }
 
 // Sync answers once everything proposed so far is committed, see [Order].
