@@ -124,7 +124,8 @@ func (a *adminServer) dirs(admin.Request) admin.Response {
 func (a *adminServer) dump() admin.Object {
 	expiry, owners := admin.Object{}, admin.Object{}
 	buckets, _ := a.w.s.pipeline.ExpiryBuckets()
-	for _, b := range buckets {
+	local, _ := a.w.s.pipeline.LocalExpiryBuckets()
+	for _, b := range append(buckets, local...) {
 		expiry.Add(strconv.FormatInt(b.At, 10), b.IDs)
 	}
 	for _, e := range a.w.dump().Ephemerals {

@@ -9,6 +9,7 @@ import (
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
 	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/session"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 )
 
@@ -108,14 +109,10 @@ func (w *words) watchesByPath() []fourletter.PathSessions {
 
 func (w *words) dump() fourletter.DumpAnswer {
 	a := fourletter.DumpAnswer{HasConnections: true}
-	buckets, at := w.s.pipeline.ExpiryBuckets()
 	a.Learner = w.mode() != fourletter.ModeLeader && w.mode() != fourletter.ModeStandalone
-	for _, b := range buckets {
-		set := fourletter.SessionSet{At: at(b)}
-		for _, id := range b.IDs {
-			set.Sessions = append(set.Sessions, fourletter.SessionID(id))
-		}
-		a.Sets = append(a.Sets, set)
+	a.Sets = sessionSets(w.s.pipeline.ExpiryBuckets())
+	if _, a.HasLocal = w.s.pipeline.LocalSessions(); a.HasLocal {
+		a.LocalSets = sessionSets(w.s.pipeline.LocalExpiryBuckets())
 	}
 	w.s.pipeline.View(func(t *tree.Tree) {
 		for id, timeout := range t.Sessions {
@@ -133,13 +130,40 @@ func (w *words) dump() fourletter.DumpAnswer {
 	return a
 }
 
+func sessionSets(buckets []session.Bucket, at func(session.Bucket) time.Time) (sets []fourletter.SessionSet) {
+	for _, b := range buckets {
+		set := fourletter.SessionSet{At: at(b)}
+		for _, id := range b.IDs {
+			set.Sessions = append(set.Sessions, fourletter.SessionID(id))
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
 // connectionSets groups the connections by when they are closed if nothing
-// comes from them.
+// comes from them, to the granularity of nio.sessionlessCnxnTimeout
+// (NIOServerCnxnFactory.java, touchCnxn).
 func (w *words) connectionSets() []fourletter.ConnectionSet {
+	unit := max(w.s.cfg.SessionlessTimeout, time.Second)
 	sets := make(map[int64][]fourletter.DumpConnection)
+	add := func(heard time.Time, timeout time.Duration, c fourletter.DumpConnection) {
+		at := heard.Add(timeout).Truncate(unit).Add(unit).Unix()
+		sets[at] = append(sets[at], c)
+	}
+	for _, c := range w.s.strangers() {
+		add(time.Now(), unit, fourletter.DumpConnection{Address: c.Remote})
+	}
 	for _, c := range w.s.pipeline.Connections() {
-		deadline := time.Now().Add(max(c.Timeout, w.s.cfg.SessionlessTimeout)).Unix()
-		sets[deadline] = append(sets[deadline], fourletter.DumpConnection{Address: c.Remote, Session: fourletter.SessionID(c.Session)})
+		heard := c.Opened
+		if c.LastResponse.After(heard) {
+			heard = c.LastResponse
+		}
+		timeout := c.Timeout
+		if timeout == 0 {
+			timeout = unit
+		}
+		add(heard, timeout, fourletter.DumpConnection{Address: c.Remote, Session: fourletter.SessionID(c.Session)})
 	}
 	var out []fourletter.ConnectionSet
 	for _, at := range slices.Sorted(maps.Keys(sets)) {

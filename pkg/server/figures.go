@@ -24,6 +24,8 @@ func (s *Server) figures(g *metrics.Gauges) {
 	g.Int("ephemerals_count", st.ephemerals)
 	g.Int("approximate_data_size", st.dataSize)
 	g.Int("global_sessions", st.global)
+	local, _ := s.pipeline.LocalSessions()
+	g.Int("local_sessions", int64(local))
 	g.Int("auth_failed_count", s.pipeline.Stats().AuthFailed.Load())
 	g.Int("uptime", time.Since(s.start).Milliseconds())
 	g.Int("fsync_threshold_exceed_count", s.store.Stats().SlowSyncs)
