@@ -6,7 +6,7 @@ packages=(
   # end to end: hosts in network namespaces with sshd, systemd and cron
   iproute2 openssh-server openssh-client sudo systemd systemd-container cron util-linux e2fsprogs iputils-ping procps
   # real clients and Apache ZooKeeper beside ours
-  javac:default-jdk-headless zookeeper libzookeeper-java python3-kazoo libzookeeper-mt-dev gcc:gcc libc6-dev
+  javac:default-jdk-headless zookeeper libzookeeper-java python3-kazoo python3-pure-sasl libzookeeper-mt-dev gcc:gcc libc6-dev
   libcurator-recipes-java libcurator-discovery-java
   # completions
   zsh:zsh fish:fish

@@ -21,15 +21,15 @@ const (
 	cPackages     = "gcc libzookeeper-mt-dev"
 )
 
-// javaClient compiles the Java client program.
-func javaClient(t *testing.T) program {
+// javaClient compiles a Java client program.
+func javaClient(t *testing.T, class string) program {
 	t.Helper()
 	javac, classes := need(t, "javac", javacPackages), t.TempDir()
 	path := ensemble.ClassPath(t)
-	if out, err := exec.Command(javac, "-d", classes, "-cp", path, "testdata/JavaClient.java").CombinedOutput(); err != nil {
+	if out, err := exec.Command(javac, "-d", classes, "-cp", path, "testdata/"+class+".java").CombinedOutput(); err != nil {
 		t.Fatalf("javac: %v\n%s", err, out)
 	}
-	return program{name: "Apache's Java client", args: javaProgram(classes+":"+path, "JavaClient")}
+	return program{name: "Apache's Java client", args: javaProgram(classes+":"+path, class)}
 }
 
 // javaProgram is the command that runs a compiled program.
@@ -38,7 +38,7 @@ func javaProgram(path, class string) []string {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-cp", path, class}
 }
 
-func TestJavaClient(t *testing.T) { javaClient(t).compare(t) }
+func TestJavaClient(t *testing.T) { javaClient(t, "JavaClient").compare(t) }
 
 // cClient compiles the C client program.
 func cClient(t *testing.T) program {
@@ -82,13 +82,13 @@ func TestZkCli(t *testing.T) {
 	}
 }
 
-func zkCli(t *testing.T, script, servers string, commands []byte) string {
+func zkCli(t *testing.T, script, servers string, commands []byte, flags ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, script, "-server", servers)
 	cmd.Stdin = bytes.NewReader(commands)
-	cmd.Env = append(os.Environ(), "ZOO_LOG_DIR="+t.TempDir(), "JVMFLAGS=-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+	cmd.Env = append(os.Environ(), "ZOO_LOG_DIR="+t.TempDir(), "JVMFLAGS=-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "+strings.Join(flags, " "))
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		t.Fatalf("zkCli.sh: %v\n%s", err, out) // its exit status depends on the last command
