@@ -239,7 +239,7 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		ConnThrottle:    pipeline.ConnThrottle(c.ConnThrottle),
 		RequestThrottle: requestThrottle(c.RequestThrottle),
 		LargeRequests:   pipeline.LargeRequests{Threshold: c.RequestThrottle.LargeThreshold, MaxBytes: c.RequestThrottle.LargeMaxBytes},
-		RequestMemory:   max(128<<20, 4*int64(c.JuteMaxBuffer)),
+		RequestMemory:   max(64<<20, 4*int64(c.JuteMaxBuffer)),
 		Logger:          s.log, Metrics: s.metrics,
 	}
 }

@@ -191,6 +191,9 @@ func (e *Ensemble) Addrs() []string {
 // ConnectString is what clients are given: all addresses, joined by commas.
 func (e *Ensemble) ConnectString() string { return strings.Join(e.Addrs(), ",") }
 
+// PID is the process id of a server, 0 when it does not run.
+func (e *Ensemble) PID(sid int) int { return e.servers[sid-1].pid() }
+
 // Dir is a server's directory; it holds zoo.cfg, zkdata, zkdatalog and server.log.
 func (e *Ensemble) Dir(sid int) string { return e.servers[sid-1].dir }
 

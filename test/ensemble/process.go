@@ -113,6 +113,15 @@ func (s *server) stop() error {
 	}
 }
 
+func (s *server) pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // responsive tells whether the process runs and is not paused.
 func (s *server) responsive() bool {
 	s.mu.Lock()

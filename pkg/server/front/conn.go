@@ -24,7 +24,7 @@ import (
 // frame comes (events and large replies can get there) is disconnected.
 const (
 	softQueue = 1 << 20
-	hardQueue = 256 << 20
+	hardQueue = 128 << 20
 )
 
 const (
@@ -65,6 +65,7 @@ type conn struct {
 	writing bool      // somebody flushes
 	closing bool      // write what is queued, then close
 	failed  bool      // nothing can be written any more
+	resume  func()    // to be called when the client is not behind any more; nil for none
 }
 
 func newConn(s *Server, nc net.Conn, ip netip.Addr) *conn {
@@ -350,6 +351,10 @@ func (c *conn) write() (more bool) {
 		c.fail()
 	}
 	c.changed.Broadcast()
+	if c.resume != nil && !c.behind() {
+		go c.resume()
+		c.resume = nil
+	}
 	if len(c.buf) > 0 && !c.failed {
 		return true
 	}

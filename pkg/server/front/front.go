@@ -41,7 +41,7 @@ type Config struct {
 	// (globalOutstandingLimit).
 	OutstandingLimit int
 	// MaxQueued is how many bytes may be queued to clients that do not read, over
-	// all connections. Default 512 MiB.
+	// all connections. Default 256 MiB.
 	MaxQueued int64
 	// Backlog is how many connections may wait to be accepted
 	// (clientPortListenBacklog); less than 1 leaves it to the system.

@@ -10,7 +10,7 @@ import (
 // MaxQueued the connection with the most is given up, and above half of that each
 // may have less before its requests wait.
 const (
-	defaultQueued = 512 << 20
+	defaultQueued = 256 << 20
 	crowdedQueue  = softQueue / 8
 	countQueued   = 64 << 10 // a connection with less does not count
 )
@@ -34,6 +34,18 @@ func newQueued(limit int64) *queued {
 func (c *conn) behind() bool {
 	waits := max(len(c.buf), (len(c.buf)+c.sending)/2)
 	return waits > crowdedQueue && (waits > softQueue || c.s.queued.bytes.Load() > c.s.queued.max/2)
+}
+
+// Full implements [pipeline.Backpressure].
+func (c *conn) Full(resume func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.failed || !c.behind() {
+		return false
+	}
+	c.resume = resume
+	c.kick()
+	return true
 }
 
 // count brings what c counts for up to date; c.mu is held.

@@ -152,7 +152,7 @@ func (p *Pipeline) DropProbability() float64 {
 }
 
 // admit lets a session be asked for, or says why not.
-func (p *Pipeline) admit(renew bool) error {
+func (p *Pipeline) admit(renew, local bool) error {
 	if b := p.bucket; b != nil {
 		if !b.take(b.cost(renew, p.cfg.LocalSessions)) {
 			p.stats.Guards.ConnectionsRejected.Add(1)

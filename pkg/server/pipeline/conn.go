@@ -42,20 +42,22 @@ type Conn struct {
 	sessionTimeout atomic.Int64
 	session        atomic.Int64
 
-	mu     sync.Mutex
-	auth   []proto.ID  // replaced, never changed in place
-	queue  []waiting   // requests in order, from the first that waits
-	room   []waiting   // for the queue when it was empty
-	shake  *handshake  // while the handshake waits for the ensemble
-	term   *term       // in which the client connected; set once
-	closed atomic.Bool // set under mu
-	paused bool        // in WaitAnswered, for limit
-	limit  int
-	empty  sync.Cond     // WaitAnswered may go on, or the connection closed
-	done   chan struct{} // closed when the connection is
+	mu      sync.Mutex
+	auth    []proto.ID  // replaced, never changed in place
+	queue   []waiting   // requests in order, from the first that waits
+	room    []waiting   // for the queue when it was empty
+	stalled bool        // the queue waits for the output; it is not counted as outstanding
+	shake   *handshake  // while the handshake waits for the ensemble
+	term    *term       // in which the client connected; set once
+	closed  atomic.Bool // set under mu
+	paused  bool        // in WaitAnswered, for limit
+	limit   int
+	empty   sync.Cond     // WaitAnswered may go on, or the connection closed
+	done    chan struct{} // closed when the connection is
 
 	arriving  atomic.Pointer[arrival] // the large request that is being read
 	throttled atomic.Int32            // requests in the throttle
+	pressure  Backpressure            // out, if it can be full
 	invalid   bool                    // the throttle dropped a request of it; used there only
 
 	stat connStat
@@ -107,6 +109,7 @@ var (
 // ends.
 func (p *Pipeline) NewConn(out Output, client Client) *Conn {
 	c := &Conn{p: p, out: out, remote: client.Remote, secure: client.Secure, peer: client.identity(), opened: time.Now(), done: make(chan struct{})}
+	c.pressure, _ = out.(Backpressure)
 	c.empty.L = &c.mu
 	c.identify()
 	c.stat.latency.reset()
@@ -141,6 +144,7 @@ func (c *Conn) Close() {
 		return
 	}
 	close(c.done)
+	c.unstall()
 	c.drop(func(w *waiting) bool { return w.outcome != nil || !w.owed() })
 	for i := range c.queue {
 		c.queue[i].body = nil
@@ -322,6 +326,10 @@ func (c *Conn) read(w *waiting) error {
 		return nil
 	}
 	c.mu.Unlock()
+	if w.Op == proto.OpMultiRead {
+		c.p.multiReads <- struct{}{}
+		defer func() { <-c.p.multiReads }()
+	}
 	c.p.mu.RLock()
 	defer c.p.mu.RUnlock()
 	c.answer(w)
@@ -341,7 +349,9 @@ func (c *Conn) push(w *waiting) {
 	if n := cap(c.queue); n > cap(c.room) && n <= keepQueue {
 		c.room = c.queue
 	}
-	c.p.stats.outstanding.Add(1)
+	if !c.stalled {
+		c.p.stats.outstanding.Add(1)
+	}
 }
 
 // write queues the request and hands it to the leader.
@@ -475,7 +485,7 @@ func (c *Conn) next() (waiting, bool) {
 		return waiting{}, false
 	}
 	w := c.queue[0]
-	if w.outcome == nil && !w.reads() {
+	if w.outcome == nil && (!w.reads() || c.full()) {
 		return waiting{}, false
 	}
 	c.queue[0] = waiting{}

@@ -37,7 +37,7 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 		c.p.m.NotServingClosed.Inc()
 		return errNotServing
 	}
-	if err := c.p.admit(req.SessionID != 0); err != nil {
+	if err := c.p.admit(req.SessionID != 0, cur.local != nil); err != nil {
 		return err
 	}
 	if cur.ReadOnly && !req.ReadOnly {

@@ -17,7 +17,7 @@ const smallRequest = 4 << 10
 const (
 	// defaultRequestMemory is how many bytes large requests may hold unless Config says
 	// otherwise.
-	defaultRequestMemory = 128 << 20
+	defaultRequestMemory = 64 << 20
 	// arrivalGrace is how long a request may take to arrive while others wait for
 	// its memory.
 	arrivalGrace = time.Second

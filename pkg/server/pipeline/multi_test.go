@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/zkctl/zkctl/pkg/server/proto"
@@ -162,5 +163,40 @@ func TestMultiRead(t *testing.T) {
 	}
 	if r := c.do(proto.OpMultiRead, multi(part(proto.OpCreate, newNode("/x")))); r.Err != proto.ErrMarshalling {
 		t.Errorf("a write in a multiRead: %v", r.Err)
+	}
+}
+
+// TestMultiReadIsBounded asks for one znode so often that the answer would not fit.
+func TestMultiReadIsBounded(t *testing.T) {
+	f := leader(t, nil)
+	c := f.connect()
+	const size, times = 1 << 20, 100
+	c.must(proto.OpCreate, createData("/big", strings.Repeat("x", size)))
+	var ops []proto.MultiOp
+	for range times {
+		ops = append(ops, part(proto.OpGetData, &proto.PathWatch{Path: "/big"}))
+	}
+	r := c.must(proto.OpMultiRead, multi(ops...))
+	if n := r.Len(); n > f.p.maxMultiRead()+2*size {
+		t.Errorf("an answer of %d bytes", n)
+	}
+	got := make(map[proto.Op]int)
+	for {
+		op, done, code := proto.Op(r.d.Int()), r.d.Bool(), proto.Code(r.d.Int())
+		if done || r.d.Err() != nil {
+			break
+		}
+		got[op]++
+		if op == proto.OpError {
+			if r.d.Int(); code != proto.ErrSystem {
+				t.Errorf("code %v", code)
+			}
+			continue
+		}
+		r.Buffer()
+		r.stat()
+	}
+	if got[proto.OpError] < 10 || got[proto.OpGetData] < 10 || got[proto.OpError]+got[proto.OpGetData] != times || r.d.Err() != nil {
+		t.Errorf("parts %v, %v", got, r.d.Err())
 	}
 }

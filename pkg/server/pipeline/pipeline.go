@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,7 +86,7 @@ type Config struct {
 	LargeRequests   LargeRequests
 	// RequestMemory is how many bytes requests of more than 4 KiB may hold, all
 	// together, until they are answered; those that do not fit are not read yet.
-	// Default 128 MiB.
+	// Default 64 MiB.
 	RequestMemory int64
 	// Auth decides who may do what; nil is [auth.Default].
 	Auth *auth.Policy
@@ -126,13 +127,14 @@ type Pipeline struct {
 	tree  *tree.Tree
 	fuzzy bool // the tree may be ahead of its zxid; see checkDigest
 
-	watches  *watch.Manager[*Conn]
-	memory   memory
-	bucket   *bucket   // nil when sessions may be asked for without limit
-	throttle *throttle // nil when requests are let in at once
-	conns    connTable
-	stats    Stats
-	m        *metrics.Metrics
+	watches    *watch.Manager[*Conn]
+	memory     memory
+	multiReads chan struct{} // has room for those that may be answered at once
+	bucket     *bucket       // nil when sessions may be asked for without limit
+	throttle   *throttle     // nil when requests are let in at once
+	conns      connTable
+	stats      Stats
+	m          *metrics.Metrics
 
 	applying *inbox[applyItem]
 	writes   *inbox[prepItem]
@@ -197,6 +199,8 @@ func New(cfg Config, store *storage.Store, recovered *storage.Recovered) *Pipeli
 		applying: newInbox[applyItem](),
 		writes:   newInbox[prepItem](),
 		failed:   make(chan error, 1),
+
+		multiReads: make(chan struct{}, max(4, runtime.GOMAXPROCS(0))),
 	}
 	p.memory.limit, p.memory.large, p.memory.evict = cfg.RequestMemory, cfg.LargeRequests, p.evictArrivals
 	if p.memory.limit <= 0 {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/zkctl/zkctl/pkg/server/auth"
@@ -174,7 +175,9 @@ func (c *Conn) getACL(d *jute.Decoder) (body, error) {
 	return func(b []byte) []byte { return n.Stat().Append(proto.AppendACLs(b, acl)) }, nil
 }
 
-// multiRead answers each part by itself: a failure of one leaves the others.
+// multiRead answers each part by itself: a failure of one leaves the others. So
+// do parts that would make the answer longer than maxMultiRead: a request of a
+// megabyte could ask for one znode of a megabyte fifty thousand times.
 func (c *Conn) multiRead(d *jute.Decoder) (body, error) {
 	ops := proto.DecodeMulti(d)
 	if d.Err() != nil {
@@ -185,12 +188,25 @@ func (c *Conn) multiRead(d *jute.Decoder) (body, error) {
 			return nil, proto.ErrMarshalling
 		}
 	}
+	const header, longest = 9, 13 // a part's header, and an error with its header
+	nodes, codes, size := make([]*tree.Node, len(ops)), make([]proto.Code, len(ops)), header
+	for i, op := range ops {
+		n, err := c.readable(op.Body.(*proto.PathWatch).Path)
+		if err == nil && size > c.p.maxMultiRead() {
+			err = proto.ErrSystem
+		}
+		if nodes[i], codes[i] = n, codeOf(err); err != nil {
+			size += longest
+			continue
+		}
+		size += header + partSize(op.Op, n)
+	}
 	return func(b []byte) []byte {
-		for _, op := range ops {
-			n, err := c.readable(op.Body.(*proto.PathWatch).Path)
-			switch {
-			case err != nil:
-				b = appendMultiError(b, codeOf(err))
+		b = slices.Grow(b, size)
+		for i, op := range ops {
+			switch n := nodes[i]; {
+			case codes[i] != proto.OK:
+				b = appendMultiError(b, codes[i])
 			case op.Op == proto.OpGetData:
 				b = proto.AppendMultiHeader(b, op.Op, false, proto.OK)
 				b = n.Stat().Append(jute.AppendBuffer(b, n.Data()))
@@ -200,6 +216,22 @@ func (c *Conn) multiRead(d *jute.Decoder) (body, error) {
 		}
 		return proto.AppendMultiHeader(b, -1, true, -1)
 	}, nil
+}
+
+// maxMultiRead is how many bytes the answer to a multiRead may have, but for its
+// last parts.
+func (p *Pipeline) maxMultiRead() int { return int(p.memory.limit / 4) }
+
+// partSize is how many bytes a part of a multiRead's answer takes.
+func partSize(op proto.Op, n *tree.Node) int {
+	if op == proto.OpGetData {
+		return 4 + len(n.Data()) + proto.StatSize
+	}
+	size := 4
+	for _, name := range n.ChildNames(make([]string, 0, n.NumChildren())) {
+		size += 4 + len(name)
+	}
+	return size
 }
 
 func appendMultiError(b []byte, code proto.Code) []byte {
