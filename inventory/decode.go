@@ -163,7 +163,7 @@ func (d *decoder) unknown(key *node, path string, names []string) {
 
 // home says where a key belongs that stands in the wrong place, or "".
 func (d *decoder) home(key string) string {
-	if home := closest(key, slices.Sorted(maps.Keys(d.homes))); home != "" {
+	if home := closest(key, slices.Sorted(maps.Keys(d.homes))); home != "" && len(key) > 1 {
 		return "it belongs at " + d.homes[home][0]
 	}
 	switch near := closest(key, d.zoo.withOwn()); {

@@ -17,9 +17,10 @@ type Server struct {
 	ID            int    // 1 to 255
 	Role          Role
 	Connection    Connection
-	SSH           Login // of no meaning when Connection is local
-	Paths         Paths // absolute; BaseDir is empty when none was set
-	Ports         Ports
+	SSH           Login   // of no meaning when Connection is local
+	Paths         Paths   // absolute; BaseDir is empty when none was set
+	Ports         Ports   // SecureClient also when config set it
+	TLS           TLS     // how to ask it; files absolute
 	Service       Service // AtBoot and Profile are not nil
 	Config        Config  // zoo.cfg settings besides those that the other fields give
 	Purge         Purge   // Enabled is not nil
@@ -122,6 +123,7 @@ func (s *resolver) server(i int) Server {
 		out.Service.Group = out.Service.User
 	}
 	s.autopurge(i, out)
+	s.secure(i, &out, set.TLS)
 	return out
 }
 

@@ -144,23 +144,41 @@ func (c *claims) ports(i int, server Server) {
 		key  string
 		port int
 	}{
-		{"ports.client", server.Ports.Client},
+		{"ports.client", plainPort(server)},
 		{"ports.quorum", server.Ports.Quorum},
 		{"ports.election", server.Ports.Election},
 	} {
+		if p.port == 0 {
+			continue
+		}
 		text := strconv.Itoa(p.port)
 		c.take(address+text, claim{p.key, text, c.s.at(i, p.key), i})
 	}
-	if _, bound := server.Config.Get("clientPortAddress"); !bound {
+	if _, bound := server.Config.Get("clientPortAddress"); !bound && plainPort(server) != 0 {
 		// The client port is open on every address of the machine, under whatever name the others know it.
 		text := strconv.Itoa(server.Ports.Client)
 		c.take("client port "+text, claim{"ports.client", text, c.s.at(i, "ports.client"), i})
 	}
-	for _, key := range []string{"secureClientPort", "admin.serverPort", "metricsProvider.httpPort"} {
+	if text, set := server.Config.Get(secureKey); set {
+		at := c.s.at(i, "ports.secureClient", "config."+secureKey)
+		c.take(address+text, claim{"secure client port", text, at, i})
+		if _, bound := server.Config.Get("secureClientPortAddress"); !bound {
+			c.take("client port "+text, claim{"secure client port", text, at, i})
+		}
+	}
+	for _, key := range []string{"admin.serverPort", "metricsProvider.httpPort"} {
 		if text, set := server.Config.Get(key); set && text != "0" {
 			c.take(address+text, claim{"config." + key, text, c.s.at(i, "config."+key), i})
 		}
 	}
+}
+
+// plainPort is the client port without TLS; 0 when there is none.
+func plainPort(server Server) int {
+	if server.Ports.OnlySecure() {
+		return 0
+	}
+	return server.Ports.Client
 }
 
 // folders claims the server's folders. Those of one server may be the same.

@@ -59,8 +59,12 @@ type Settings struct {
 	// Paths says where files live on the hosts.
 	Paths Paths `yaml:"paths,omitempty"`
 
-	// Ports are the three TCP ports of a server.
+	// Ports are the TCP ports of a server.
 	Ports Ports `yaml:"ports,omitempty"`
+
+	// TLS says how zkctl's own commands ask servers over TLS. With any key of it they use the secure
+	// client port. The servers' own certificates are set with ssl.* keys under config.
+	TLS TLS `yaml:"tls,omitempty"`
 
 	// Service says as whom and under what the server runs.
 	Service Service `yaml:"service,omitempty"`
@@ -146,16 +150,46 @@ type Paths struct {
 	LogDir string `yaml:"logDir,omitempty"`
 }
 
-// Ports are the TCP ports of a server; the three differ.
+// Ports are the TCP ports of a server; they differ.
 type Ports struct {
-	// Client is the port clients connect to. Default: 2181.
+	// Client is the port clients connect to without TLS. Default: 2181.
 	Client int `yaml:"client,omitempty" jsonschema:"minimum=1,maximum=65535"`
+
+	// SecureClient is the port clients connect to with TLS (secureClientPort in zoo.cfg). The
+	// server's certificate is set with ssl.keyStore.location and the like under config.
+	// Default: none.
+	SecureClient int `yaml:"secureClient,omitempty" jsonschema:"minimum=1,maximum=65535"`
+
+	// SecureOnly is true to leave the port without TLS out. Default: false.
+	SecureOnly *bool `yaml:"secureOnly,omitempty"`
 
 	// Quorum is the port followers reach the leader at. Default: 2888.
 	Quorum int `yaml:"quorum,omitempty" jsonschema:"minimum=1,maximum=65535"`
 
 	// Election is the port leader election uses. Default: 3888.
 	Election int `yaml:"election,omitempty" jsonschema:"minimum=1,maximum=65535"`
+}
+
+// TLS says how zkctl's own commands ask servers over TLS. The files are PEM and lie on the
+// machine that zkctl runs on; a path may start with ~ or be relative to the inventory's folder.
+type TLS struct {
+	// CA holds the authorities that sign the servers' certificates. Default: those of the system.
+	CA string `yaml:"ca,omitempty"`
+
+	// Cert is the certificate to show to servers that want one (ssl.clientAuth); it may hold the key too.
+	Cert string `yaml:"cert,omitempty"`
+
+	// Key is the private key of the certificate.
+	Key string `yaml:"key,omitempty"`
+
+	// KeyPasswordFile is a file with the password of the key, when it has one.
+	KeyPasswordFile string `yaml:"keyPasswordFile,omitempty"`
+
+	// ServerName is looked for in servers' certificates. Default: the address of the server asked.
+	ServerName string `yaml:"serverName,omitempty"`
+
+	// InsecureSkipVerify is true to believe any server. Default: false.
+	InsecureSkipVerify *bool `yaml:"insecureSkipVerify,omitempty"`
 }
 
 // Service says as whom and under what a server runs.

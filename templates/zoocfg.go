@@ -40,7 +40,7 @@ type ZooCfg struct {
 	Name       string // the server's name, for the heading
 	DataDir    string // absolute
 	DataLogDir string // absolute; empty leaves the log in DataDir
-	ClientPort int    // 1 to 65535
+	ClientPort int    // 1 to 65535; 0 writes none, for servers with a secure port alone
 	Observer   bool   // whether this server is one; 3.4 wants to be told outside the list too
 
 	Config  []Setting // further settings in their order, no key twice and none of the above
@@ -59,7 +59,9 @@ func (z ZooCfg) Render() ([]byte, error) {
 	if z.DataLogDir != "" {
 		settings = append(settings, Setting{"dataLogDir", z.DataLogDir})
 	}
-	settings = append(settings, Setting{"clientPort", strconv.Itoa(z.ClientPort)})
+	if z.ClientPort != 0 {
+		settings = append(settings, Setting{"clientPort", strconv.Itoa(z.ClientPort)})
+	}
 	if z.Observer {
 		settings = append(settings, Setting{"peerType", "observer"})
 	}
@@ -78,7 +80,10 @@ func (z ZooCfg) check() error {
 	if z.DataLogDir != "" {
 		c.path("dataLogDir", z.DataLogDir)
 	}
-	c.between("clientPort", z.ClientPort, 1, 65535)
+	c.between("clientPort", z.ClientPort, 0, 65535)
+	if secure := slices.ContainsFunc(z.Config, func(s Setting) bool { return s.Key == "secureClientPort" }); z.ClientPort == 0 && !secure {
+		c.addf("there is no port for clients")
+	}
 	z.checkConfig(c)
 	z.checkMembers(c)
 	return c.err()

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 	"github.com/zkctl/zkctl/pkg/install/problem"
+	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/spelling"
 )
 
@@ -28,6 +28,7 @@ type wordOptions struct {
 	env     environment
 	targets targetFlags
 	output  output
+	config  string // zoo.cfg of the server to ask on this host
 }
 
 // whitelistKey is the key of zoo.cfg that says which words a server answers.
@@ -40,7 +41,8 @@ func wordCommand(env environment) *cli.Command {
 		Description: "Words: " + strings.Join(sendable(), ", ") + ".\n" +
 			"One server's answer is printed as it is; of several, each below a line \"== NAME (HOST:PORT)\".\n" +
 			"Exits 1 when any server gave no answer.",
-		Flags:        append(o.targets.flags(), o.output.flag("text", outputJSON, outputYAML)),
+		Flags: append(o.targets.flags(), o.output.flag("text", outputJSON, outputYAML),
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "ask the server on this host whose zoo.cfg is `FILE`", Destination: &o.config, TakesFile: true}),
 		BashComplete: completeWords(sendable()),
 		Action: func(c *cli.Context) error {
 			word, err := parseWord(c.Args().Slice())
@@ -86,7 +88,7 @@ func parseWord(args []string) (string, error) {
 func nearest(word string, words []string) string { return spelling.Nearest(word, words, 2) }
 
 func (o *wordOptions) run(ctx context.Context, word string) error {
-	_, targets, err := o.targets.targets(o.env)
+	targets, err := o.which()
 	if err != nil {
 		return err
 	}
@@ -107,21 +109,30 @@ func (o *wordOptions) run(ctx context.Context, word string) error {
 	return errors.Join(err, errors.Join(errs...))
 }
 
+// which finds the servers to ask.
+func (o *wordOptions) which() ([]target, error) {
+	if o.config == "" {
+		_, targets, err := o.targets.targets(o.env)
+		return targets, err
+	}
+	if o.targets.servers.Value() != nil || o.targets.inventories.Value() != nil {
+		return nil, usagef("--config asks one server on this host: leave out --servers and -i")
+	}
+	cfg, _, err := config.Load(o.config)
+	if err != nil {
+		return nil, &problem.Problem{Op: "read the configuration", Err: err, Do: "mend " + o.config}
+	}
+	t, err := o.targets.tls.own(cfg)
+	return []target{t}, err
+}
+
 // ask asks all targets at the same time; answers and errs are in their order.
 func (o *wordOptions) ask(ctx context.Context, word string, targets []target) (answers []string, errs []error) {
-	client := fourletter.Client{Timeout: o.targets.timeout}
 	answers, errs = make([]string, len(targets)), make([]error, len(targets))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallelAsks)
-	for i, t := range targets {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			answer, err := client.Ask(ctx, t.address, word)
-			answers[i], errs[i] = string(answer), t.explain(word, err)
-		})
-	}
-	wg.Wait()
+	each(targets, func(i int, t target) {
+		answer, err := t.client(o.targets.timeout).Ask(ctx, t.address, word)
+		answers[i], errs[i] = string(answer), t.explain(word, err)
+	})
 	return answers, errs
 }
 

@@ -10,7 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +32,7 @@ type serverOptions struct {
 	logFormat string // text or json
 	logLevel  string
 	wait      time.Duration
+	tls       tlsFlags // of status
 	defines   cli.StringSlice
 	tell      bool // print what is odd about the configuration
 }
@@ -260,7 +261,7 @@ func serverStatus(env environment) *cli.Command {
 	o := &serverOptions{env: env}
 	return &cli.Command{
 		Name: "status", Usage: "ask the server on this host for its mode; exits 0, or 4 when it does not serve", ArgsUsage: "[zoo.cfg]",
-		Flags: append(o.configFlags(), o.waitFlag("wait at most `TIME` for an answer", 5*time.Second)),
+		Flags: slices.Concat(o.configFlags(), o.tls.flags(), []cli.Flag{o.waitFlag("wait at most `TIME` for an answer", 5*time.Second)}),
 		Action: func(c *cli.Context) error {
 			cfg, err := o.loadRunning(c)
 			if err != nil {
@@ -281,14 +282,15 @@ func (o *serverOptions) tellStatus(ctx context.Context, cfg *config.Config) erro
 	case pid != 0:
 		who = fmt.Sprintf("Process %d", pid)
 	}
-	host := cfg.ClientPortAddress
-	if host == "" || host == "0.0.0.0" || host == "::" {
-		host = "localhost"
+	t, err := o.tls.own(cfg)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(o.env.stdout, "Client port found: %d. Client address: %s. Client SSL: false.\n", cfg.ClientPort, host)
+	host, port, _ := net.SplitHostPort(t.address)
+	fmt.Fprintf(o.env.stdout, "Client port found: %s. Client address: %s. Client SSL: %t.\n", port, host, t.tls != nil)
 	ctx, cancel := context.WithTimeout(ctx, o.wait)
 	defer cancel()
-	status := fourletter.Client{}.Status(ctx, net.JoinHostPort(host, strconv.Itoa(cfg.ClientPort)))
+	status := t.client(o.wait).Status(ctx, t.address)
 	switch {
 	case status.State == fourletter.Serving:
 		fmt.Fprintf(o.env.stdout, "Mode: %s\n", status.Role)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -20,8 +22,9 @@ const inventoryEnv = "ZKCTL_INVENTORY"
 
 // target is a server to ask.
 type target struct {
-	name    string // as the inventory calls it; the address without one
-	address string // host:port
+	name    string      // as the inventory calls it; the address without one
+	address string      // host:port
+	tls     *tls.Config // nil: asked without TLS
 	// server is what the inventory says of it; nil with --servers.
 	server *inventory.Server
 }
@@ -34,19 +37,42 @@ func (t target) title() string {
 	return t.name + " (" + t.address + ")"
 }
 
+// client asks the target, for at most timeout.
+func (t target) client(timeout time.Duration) fourletter.Client {
+	return fourletter.Client{Timeout: timeout, TLS: t.tls}
+}
+
+// parallelAsks bounds how many servers are asked at a time.
+const parallelAsks = 64
+
+// each runs do for every target, several at a time.
+func each(targets []target, do func(i int, t target)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallelAsks)
+	for i, t := range targets {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(i, t)
+		})
+	}
+	wg.Wait()
+}
+
 // targetFlags are the flags that say which servers a command is about.
 type targetFlags struct {
 	inventories cli.StringSlice
 	servers     cli.StringSlice
 	timeout     time.Duration
+	tls         tlsFlags
 }
 
 func (f *targetFlags) flags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		inventoryFlag(&f.inventories),
 		&cli.StringSliceFlag{Name: "servers", Usage: "ask these servers, `HOST[:PORT],...` (port 2181 when there is none), instead of an inventory's", Destination: &f.servers},
 		&cli.DurationFlag{Name: "timeout", Usage: "wait at most `TIME` for a server's answer", Value: 5 * time.Second, Destination: &f.timeout, Action: positive("timeout")},
-	}
+	}, f.tls.flags()...)
 }
 
 func inventoryFlag(to *cli.StringSlice) cli.Flag {
@@ -71,13 +97,15 @@ func (f *targetFlags) targets(env environment) (ensemble string, targets []targe
 		if len(inventoryPaths(env, f.inventories.Value())) == 0 {
 			return "", nil, usagef("which servers? name an inventory with -i hosts.yaml or $%s, or servers with --servers host:2181,...", inventoryEnv)
 		}
-		return inventoryTargets(env, f.inventories.Value())
+		return f.inventoryTargets(env)
 	}
 	if f.inventories.Value() != nil {
 		return "", nil, usagef("--servers and -i exclude each other")
 	}
-	targets, err = parseServers(f.servers.Value())
-	return "", targets, err
+	if targets, err = parseServers(f.servers.Value()); err != nil {
+		return "", nil, err
+	}
+	return "", targets, f.tls.bare(targets)
 }
 
 // parseServers reads host:port,... as often as it was given.
@@ -104,15 +132,19 @@ func parseServers(lists []string) ([]target, error) {
 	return out, nil
 }
 
-func inventoryTargets(env environment, paths []string) (string, []target, error) {
-	_, servers, err := loadServers(env, paths)
+func (f *targetFlags) inventoryTargets(env environment) (string, []target, error) {
+	_, servers, err := loadServers(env, f.inventories.Value())
 	if err != nil {
 		return "", nil, err
 	}
 	targets := make([]target, len(servers))
 	for i := range servers {
 		s := &servers[i]
-		targets[i] = target{name: s.Name, address: net.JoinHostPort(s.ClientAddress, strconv.Itoa(s.Ports.Client)), server: s}
+		address, conf, err := f.tls.endpoint(s)
+		if err != nil {
+			return "", nil, err
+		}
+		targets[i] = target{name: s.Name, address: address, tls: conf, server: s}
 	}
 	return servers[0].Ensemble, targets, nil
 }

@@ -16,9 +16,6 @@ import (
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 )
 
-// parallelAsks bounds how many servers are asked at a time.
-const parallelAsks = 64
-
 // ensembleReport is what status tells with -o json and -o yaml. Fields are added
 // in later releases, never renamed or taken away.
 type ensembleReport struct {
@@ -122,51 +119,42 @@ type survey struct {
 
 // ask asks all targets.
 func ask(ctx context.Context, name string, targets []target, timeout time.Duration) *survey {
-	client := fourletter.Client{Timeout: timeout}
-	addresses := make([]string, len(targets))
 	voters := 0
-	for i, t := range targets {
-		addresses[i] = t.address
+	for _, t := range targets {
 		if t.server != nil && t.server.Role == inventory.Participant {
 			voters++
 		}
 	}
 	s := &survey{name: name, targets: targets, ids: make([]int, len(targets))}
 	var wg sync.WaitGroup
-	wg.Go(func() { s.askIDs(ctx, client) })
-	statuses := client.All(ctx, addresses, parallelAsks)
-	wg.Wait()
-	for i, t := range targets {
+	wg.Go(func() { s.askIDs(ctx, timeout) })
+	statuses := make([]fourletter.Status, len(targets))
+	each(targets, func(i int, t target) {
+		statuses[i] = t.client(timeout).Status(ctx, t.address)
 		statuses[i].Address = t.title() // so that the reasons name it
-	}
+	})
+	wg.Wait()
 	s.Ensemble = fourletter.Evaluate(statuses, voters)
 	return s
 }
 
 // askIDs asks each server for its number; what it does not tell the inventory
 // may know.
-func (s *survey) askIDs(ctx context.Context, client fourletter.Client) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallelAsks)
-	for i, t := range s.targets {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if t.server != nil {
-				s.ids[i] = t.server.ID
-			}
-			answer, err := client.Ask(ctx, t.address, fourletter.Conf)
-			if err != nil {
-				return // not in the whitelist, or Status tells what is wrong
-			}
-			conf, _ := fourletter.ParseConf(answer)
-			text, _ := conf.Get("serverId")
-			if id, err := strconv.Atoi(text); err == nil && id > 0 {
-				s.ids[i] = id
-			}
-		})
-	}
-	wg.Wait()
+func (s *survey) askIDs(ctx context.Context, timeout time.Duration) {
+	each(s.targets, func(i int, t target) {
+		if t.server != nil {
+			s.ids[i] = t.server.ID
+		}
+		answer, err := t.client(timeout).Ask(ctx, t.address, fourletter.Conf)
+		if err != nil {
+			return // not in the whitelist, or Status tells what is wrong
+		}
+		conf, _ := fourletter.ParseConf(answer)
+		text, _ := conf.Get("serverId")
+		if id, err := strconv.Atoi(text); err == nil && id > 0 {
+			s.ids[i] = id
+		}
+	})
 }
 
 // exit is the error that ends the command with the status of the verdict.

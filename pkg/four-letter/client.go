@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/certname"
 )
 
 const (
@@ -23,7 +25,10 @@ const (
 // Client asks servers. The zero Client asks without TLS. It may be used from
 // many goroutines.
 type Client struct {
-	TLS     *tls.Config   // nil: plain. A ServerName that is empty becomes the host asked.
+	// TLS protects what is asked; nil: plain. A ServerName that is empty becomes
+	// the host asked. A certificate without alternative names is known by its common
+	// name, as those are that were made for Java servers.
+	TLS     *tls.Config
 	Timeout time.Duration // for connecting and answering, when ctx has no deadline; 0: 5 s
 }
 
@@ -107,7 +112,15 @@ func (c Client) dial(ctx context.Context, address string) (net.Conn, error) {
 	if c.TLS == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}
-	return (&tls.Dialer{Config: c.TLS}).DialContext(ctx, "tcp", address)
+	conf := c.TLS
+	if !conf.InsecureSkipVerify {
+		rule := certname.Rule{Roots: conf.RootCAs, Host: conf.ServerName, Now: conf.Time}
+		if rule.Host == "" {
+			rule.Host, _, _ = net.SplitHostPort(address)
+		}
+		conf = rule.Apply(conf)
+	}
+	return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", address)
 }
 
 func converse(conn net.Conn, word string) ([]byte, error) {
@@ -133,6 +146,9 @@ func converse(conn net.Conn, word string) ([]byte, error) {
 func (c Client) advice(word, address string, err error) string {
 	host, port, _ := net.SplitHostPort(address)
 	var dns *net.DNSError
+	if do := tlsAdvice(host, port, err); do != "" {
+		return do
+	}
 	switch {
 	case errors.Is(err, ErrNotWhitelisted):
 		return fmt.Sprintf("add 4lw.commands.whitelist=srvr,%s (or *) to zoo.cfg on %s and restart the server there", word, host)

@@ -67,6 +67,14 @@ func (c Client) All(ctx context.Context, servers []string, parallel int) []Statu
 	return all
 }
 
+// Unasked is the status of a server that could not even be asked.
+func Unasked(address string, err error) Status {
+	return Status{
+		Address: WithPort(address), Err: err, DataSize: Unknown, Watches: Unknown, Ephemerals: Unknown, Uptime: Unknown,
+		Followers: Unknown, SyncedFollowers: Unknown, PendingSyncs: Unknown,
+	}
+}
+
 // Status gathers what one server tells of itself: srvr, or stat when only that is
 // in the whitelist, and mntr when that is. What went wrong stands in Err.
 func (c Client) Status(ctx context.Context, address string) Status {

@@ -236,7 +236,11 @@ type wantedPort struct {
 }
 
 func portsOf(v inventory.Server) []wantedPort {
-	ports := []wantedPort{{v, "client", v.Ports.Client}, {v, "quorum", v.Ports.Quorum}, {v, "election", v.Ports.Election}}
+	var ports []wantedPort
+	if p := plainPort(v); p != 0 {
+		ports = append(ports, wantedPort{v, "client", p})
+	}
+	ports = append(ports, wantedPort{v, "quorum", v.Ports.Quorum}, wantedPort{v, "election", v.Ports.Election})
 	for _, key := range []string{"secureClientPort", "admin.serverPort", "metricsProvider.httpPort"} {
 		if text, ok := v.Config.Get(key); ok {
 			if port, err := strconv.Atoi(text); err == nil && port > 0 {
@@ -274,7 +278,8 @@ func (i *inspector) ports(ctx context.Context) error {
 			}
 		}
 		if free {
-			i.pass(v.Name, "%d, %d, %d: %s", v.Ports.Client, v.Ports.Quorum, v.Ports.Election, map[bool]string{true: "free", false: "held by this server"}[st.pid == 0])
+			client, _ := v.ClientPort()
+			i.pass(v.Name, "%d, %d, %d: %s", client, v.Ports.Quorum, v.Ports.Election, map[bool]string{true: "free", false: "held by this server"}[st.pid == 0])
 		}
 	}
 	return nil

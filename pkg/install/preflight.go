@@ -53,6 +53,7 @@ func checks() []check {
 		{"configuration", (*inspector).configuration},
 		{"open files", (*inspector).openFiles},
 		{"directories", (*inspector).directories},
+		{"certificates", (*inspector).certificates},
 		{"disk", (*inspector).disk},
 		{"ports", (*inspector).ports},
 		{"other ZooKeeper", (*inspector).foreign},
@@ -160,8 +161,10 @@ func (i *inspector) rights(context.Context) error {
 		if *v.Service.Profile {
 			needs = append(needs, "write "+profileFile)
 		}
-		if v.Ports.Client < 1024 {
-			needs = append(needs, fmt.Sprintf("open port %d", v.Ports.Client))
+		for _, w := range portsOf(v) {
+			if w.port < 1024 {
+				needs = append(needs, fmt.Sprintf("open port %d", w.port))
+			}
 		}
 		if len(needs) > 0 {
 			i.find(v.Name, Fail, "log in as root or as a user with sudo (ssh.user, ssh.sudo), or set service.user, service.manager: builtin and service.profile: false",

@@ -289,7 +289,7 @@ func (p *planner) configMeta(v inventory.Server) transport.FileMeta {
 // zooCfg is the configuration of one server.
 func (s *Session) zooCfg(v inventory.Server) ([]byte, error) {
 	cfg := templates.ZooCfg{
-		Ensemble: v.Ensemble, Name: v.Name, DataDir: v.Paths.DataDir, ClientPort: v.Ports.Client,
+		Ensemble: v.Ensemble, Name: v.Name, DataDir: v.Paths.DataDir, ClientPort: plainPort(v),
 		Observer: v.Role == inventory.Observer,
 	}
 	if v.Paths.DataLogDir != v.Paths.DataDir {

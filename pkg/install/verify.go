@@ -25,19 +25,25 @@ const (
 
 // ClientEndpoint is the host:port at which to ask a server from here.
 func ClientEndpoint(v inventory.Server) string {
-	return net.JoinHostPort(v.ClientAddress, strconv.Itoa(v.Ports.Client))
+	address, _ := v.ClientEndpoint()
+	return address
 }
 
 // localEndpoint is the host:port at which a server is asked from its own machine.
 func localEndpoint(v inventory.Server) string {
-	host, _ := v.Config.Get("clientPortAddress")
+	port, _ := v.ClientPort()
+	key := "clientPortAddress"
+	if port == v.Ports.SecureClient {
+		key = "secureClientPortAddress"
+	}
+	host, _ := v.Config.Get(key)
 	switch host {
 	case "", "0.0.0.0":
 		host = "127.0.0.1"
 	case "::":
 		host = "::1"
 	}
-	return net.JoinHostPort(host, strconv.Itoa(v.Ports.Client))
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 // Verify waits until a leader serves and every server of the inventory follows, at most the session's timeout. It
@@ -119,12 +125,12 @@ func (s *Session) statuses(ctx context.Context) ([]inventory.Server, []fourlette
 func (s *Session) status(ctx context.Context, v inventory.Server) fourletter.Status {
 	m := s.machineOf(v.Name)
 	if v.Connection == inventory.ConnectLocal {
-		return askServer(ctx, askTimeout, localEndpoint(v))
+		return askServer(ctx, askTimeout, v, localEndpoint(v))
 	}
 	if m == nil || m.local {
-		return askServer(ctx, askTimeout, ClientEndpoint(v))
+		return askServer(ctx, askTimeout, v, ClientEndpoint(v))
 	}
-	status := askServer(ctx, directTimeout, ClientEndpoint(v))
+	status := askServer(ctx, directTimeout, v, ClientEndpoint(v))
 	if status.State != fourletter.Unreachable || ctx.Err() != nil {
 		return status
 	}
@@ -137,10 +143,14 @@ func (s *Session) status(ctx context.Context, v inventory.Server) fourletter.Sta
 	return status
 }
 
-func askServer(ctx context.Context, timeout time.Duration, address string) fourletter.Status {
+func askServer(ctx context.Context, timeout time.Duration, v inventory.Server, address string) fourletter.Status {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return fourletter.Client{}.Status(ctx, address)
+	conf, err := clientTLS(v)
+	if err != nil {
+		return fourletter.Unasked(address, err)
+	}
+	return fourletter.Client{TLS: conf}.Status(ctx, address)
 }
 
 // waitServing waits until one server serves clients.
@@ -193,7 +203,7 @@ func (m *machine) answer(ctx context.Context, v inventory.Server, conn net.Conn)
 	if n, err := conn.Read(word); err != nil || n != len(word) {
 		return
 	}
-	res, err := m.host.Run(ctx, transport.Command{Argv: []string{v.Paths.Binary, "4lw", "--servers", localEndpoint(v), string(word)}})
+	res, err := m.host.Run(ctx, transport.Command{Argv: askOnHost(v, string(word))})
 	var exit *transport.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return

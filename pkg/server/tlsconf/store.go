@@ -152,16 +152,25 @@ func (s store) keyPair() (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	pair, err := c.pair()
+	if err != nil {
+		return tls.Certificate{}, s.fault(err, "put the server's key, its certificate and those of its authorities into it")
+	}
+	return pair, nil
+}
+
+// pair is the key with its certificates, its own first.
+func (c contents) pair() (tls.Certificate, error) {
 	if c.key == nil {
-		return tls.Certificate{}, s.fault(errors.New("it holds no private key"), "put the server's key and its certificates into it")
+		return tls.Certificate{}, errors.New("it holds no private key")
 	}
 	own := slices.IndexFunc(c.chain, func(cert *x509.Certificate) bool { return belongs(c.key, cert) })
 	if own < 0 {
-		return tls.Certificate{}, s.fault(errors.New("no certificate in it belongs to its private key"), "put the certificate of that key into it")
+		return tls.Certificate{}, errors.New("no certificate in it belongs to its private key")
 	}
-	c.chain[0], c.chain[own] = c.chain[own], c.chain[0]
-	out := tls.Certificate{PrivateKey: c.key, Leaf: c.chain[0]}
-	for _, cert := range c.chain {
+	chain := slices.Concat(c.chain[own:own+1], c.chain[:own], c.chain[own+1:])
+	out := tls.Certificate{PrivateKey: c.key, Leaf: chain[0]}
+	for _, cert := range chain {
 		out.Certificate = append(out.Certificate, cert.Raw)
 	}
 	return out, nil
