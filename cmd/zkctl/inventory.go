@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -43,14 +44,16 @@ type checkReport struct {
 
 // checkServer is one server as install would set it up; ids left out of the file are those of a first installation.
 type checkServer struct {
-	Name     string `json:"name"`
-	ID       int    `json:"id"`
-	Role     string `json:"role"`
-	Machine  string `json:"machine"`
-	Client   int    `json:"clientPort"`
-	Quorum   int    `json:"quorumPort"`
-	Election int    `json:"electionPort"`
-	DataDir  string `json:"dataDir"`
+	Name    string `json:"name"`
+	ID      int    `json:"id"`
+	Role    string `json:"role"`
+	Machine string `json:"machine"`
+	Client  int    `json:"clientPort"` // 0 when there is only one for TLS
+	// SecureClient is 0 when there is none.
+	SecureClient int    `json:"secureClientPort"`
+	Quorum       int    `json:"quorumPort"`
+	Election     int    `json:"electionPort"`
+	DataDir      string `json:"dataDir"`
 }
 
 func inventoryCheck(env environment) *cli.Command {
@@ -82,16 +85,36 @@ func newCheckReport(inv *inventory.Inventory, servers []inventory.Server) checkR
 	}
 	for _, s := range servers {
 		r.Servers = append(r.Servers, checkServer{Name: s.Name, ID: s.ID, Role: string(s.Role), Machine: s.Machine(),
-			Client: s.Ports.Client, Quorum: s.Ports.Quorum, Election: s.Ports.Election, DataDir: s.Paths.DataDir})
+			Client: plainPort(s), SecureClient: s.Ports.SecureClient, Quorum: s.Ports.Quorum, Election: s.Ports.Election, DataDir: s.Paths.DataDir})
 	}
 	return r
+}
+
+// plainPort is the client port without TLS; 0 when there is none.
+func plainPort(s inventory.Server) int {
+	if s.Ports.OnlySecure() {
+		return 0
+	}
+	return s.Ports.Client
+}
+
+// clientPorts lists the ports for clients, that with TLS last.
+func (v checkServer) clientPorts() string {
+	var ports []string
+	if v.Client != 0 {
+		ports = append(ports, strconv.Itoa(v.Client))
+	}
+	if v.SecureClient != 0 {
+		ports = append(ports, strconv.Itoa(v.SecureClient)+" (TLS)")
+	}
+	return strings.Join(ports, ", ")
 }
 
 func (r checkReport) write(w io.Writer, s screen) error {
 	t := &table{columns: []column{{title: "HOST"}, {title: "ID", right: true}, {title: "ROLE"}, {title: "MACHINE", drop: 1},
 		{title: "CLIENT", right: true}, {title: "QUORUM", right: true}, {title: "ELECTION", right: true}, {title: "DATA", drop: 2}}}
 	for _, v := range r.Servers {
-		t.add(toneNone, v.Name, strconv.Itoa(v.ID), v.Role, v.Machine, strconv.Itoa(v.Client), strconv.Itoa(v.Quorum), strconv.Itoa(v.Election), v.DataDir)
+		t.add(toneNone, v.Name, strconv.Itoa(v.ID), v.Role, v.Machine, v.clientPorts(), strconv.Itoa(v.Quorum), strconv.Itoa(v.Election), v.DataDir)
 	}
 	if _, err := t.write(w, s); err != nil {
 		return err

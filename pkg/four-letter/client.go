@@ -155,7 +155,7 @@ func (c Client) advice(word, address string, err error) string {
 	case errors.Is(err, ErrNotServing):
 		return "look at the other servers of the ensemble: without a majority none of them serves"
 	case errors.Is(err, ErrEmpty) && c.TLS == nil:
-		return fmt.Sprintf("check that port %s is the client port and not one for TLS, the quorum or elections", port)
+		return fmt.Sprintf("check that port %s is the client port and not one for TLS, the quorum or elections (--tls asks over TLS)", port)
 	case errors.Is(err, ErrEmpty):
 		return fmt.Sprintf("check that port %s is the secure client port", port)
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -19,13 +19,15 @@ type TLS struct {
 	Accept func(ctx context.Context, raw net.Conn) (*tls.Conn, error)
 	// Unify takes plain connections on the same port (client.portUnification).
 	Unify bool
-	// DetectTimeout is how long the first bytes of a connection may take, with
-	// Unify (ssl.handshakeDetectionTimeoutMillis); 0 leaves it to SilentTimeout.
+	// DetectTimeout is how long the first bytes of a connection may take (ssl.handshakeDetectionTimeoutMillis); 0 leaves it to SilentTimeout.
 	DetectTimeout time.Duration
 	// MaxHandshakes is how many may be under way at a time; whoever comes then is
 	// closed (netty.server.outstandingHandshake.limit). Less than 1: no limit.
 	MaxHandshakes int
 }
+
+// errNotTLS means that a client does not begin a TLS handshake.
+var errNotTLS = errors.New("it speaks no TLS, and this port takes nothing else")
 
 // errHandshakes means that the limit on handshakes under way is reached.
 var errHandshakes = errors.New("too many TLS handshakes are under way (netty.server.outstandingHandshake.limit)")
@@ -42,14 +44,19 @@ func (c *conn) open(ctx context.Context) (*bufio.Reader, error) {
 	if t == nil {
 		return r, nil
 	}
-	if t.Unify {
-		c.setDeadline(firstOf(t.DetectTimeout, c.s.cfg.SilentTimeout))
-		secure, err := speaksTLS(r)
-		if err != nil || !secure {
-			return r, err
-		}
+	c.setDeadline(firstOf(t.DetectTimeout, c.s.cfg.SilentTimeout))
+	secure, err := speaksTLS(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case secure:
+		return c.handshake(ctx, &peeked{c.raw, r})
+	case t.Unify:
+		return r, nil
 	}
-	return c.handshake(ctx, &peeked{c.raw, r})
+	// Whoever took the port for the plain one learns it at once.
+	c.s.p.Stats().Guards.HandshakesFailed.Add(1)
+	return nil, errNotTLS
 }
 
 func firstOf(a, b time.Duration) time.Duration {

@@ -110,7 +110,10 @@ func TestTLSStrangers(t *testing.T) {
 	g := p.Stats().Guards
 	plain := dial(t, s)
 	plain.raw([]byte("ruok"))
-	dial(t, s).gone("nothing said") // the first has sent four bytes of a record's five
+	plain.gone("no TLS")
+	silent := dial(t, s)
+	silent.raw([]byte{22, 3, 1})
+	silent.gone("the begin of a handshake, and no more")
 	noCert := dial(t, s)
 	none := conf.Clone()
 	none.Certificates = nil
@@ -129,7 +132,7 @@ func TestTLSStrangers(t *testing.T) {
 func TestHandshakesDoNotWaitForOneAnother(t *testing.T) {
 	s, _, conf := secure(t, nil)
 	for range 50 {
-		dial(t, s)
+		dial(t, s).raw([]byte{22, 3, 1})
 	}
 	eventually(t, "all are under way", func() bool { return s.Handshakes() == 50 })
 	dialTLS(t, s, conf).session(10000)
@@ -139,8 +142,11 @@ func TestHandshakeLimit(t *testing.T) {
 	s, p, conf := secure(t, func(c *Config) { c.TLS.MaxHandshakes = 1 })
 	g := p.Stats().Guards
 	first := dial(t, s)
+	first.raw([]byte{22, 3, 1})
 	eventually(t, "one is under way", func() bool { return s.Handshakes() == 1 })
-	dial(t, s).gone("one too many")
+	second := dial(t, s)
+	second.raw([]byte{22, 3, 1})
+	second.gone("one too many")
 	if n := g.HandshakesRefused.Load(); n != 1 {
 		t.Errorf("%d refused", n)
 	}
