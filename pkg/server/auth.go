@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/zkctl/zkctl/pkg/server/auth"
@@ -71,6 +72,9 @@ func (s *Server) saslUsers() (map[string]string, error) {
 	if section.Kerberos() {
 		return nil, fmt.Errorf("%s: section %s logs in with Kerberos, which is not offered here: list users with org.apache.zookeeper.server.auth.DigestLoginModule, or let sasl.serverconfig name another section",
 			file.Name, context)
+	}
+	if info, err := os.Stat(file.Name); err == nil && info.Mode().Perm()&0o004 != 0 {
+		s.log.Warn("every account on this host can read the passwords of SASL users: chmod o-r", "file", file.Name)
 	}
 	return section.Users()
 }

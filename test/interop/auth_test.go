@@ -172,6 +172,7 @@ func scenes() []scene {
 			func(d *dialogue) { d.ask("half a packet", proto.OpAuth, []byte{0, 0, 0, 0, 0, 0}) },
 			manyDigests,
 			refusedACLs,
+			shownACLs,
 		}},
 		{name: "SASL", dialogues: []func(*dialogue){
 			saslOwner, wrong,
@@ -233,6 +234,24 @@ func refusedACLs(d *dialogue) {
 		d.send(d.xid, proto.OpCreate, aclBody(fmt.Sprintf("/acl-%d", i), id))
 		d.say("%v: %d", id, int32(d.receive().Err))
 	}
+}
+
+// shownACLs shows what getACL tells whom, and of the reserved znodes.
+func shownACLs(d *dialogue) {
+	const hash = "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=" // of u:p
+	readers := proto.ACL{Perms: proto.PermRead, ID: proto.ID{Scheme: "world", ID: "anyone"}}
+	creators := proto.ACL{Perms: proto.PermCreate, ID: proto.ID{Scheme: "world", ID: "anyone"}}
+	d.ask("create", proto.OpCreate, aclBody("/shown", entry("digest", hash), entry("digest", ":x"), readers))
+	d.ask("create", proto.OpCreate, aclBody("/hidden", entry("digest", hash), creators))
+	show := func() {
+		for _, path := range []string{"/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/shown", "/hidden", "/none", "bad"} {
+			d.say("  %v", proto.DecodeACLs(jute.NewDecoder(d.ask("getACL "+path, proto.OpGetACL, pathText(path)))))
+		}
+	}
+	show()
+	d.ask("write what is reserved", proto.OpSetData, setBody("/zookeeper/config", nil))
+	d.auth("digest", []byte("u:p"))
+	show()
 }
 
 // saslOwner makes a znode that belongs to bob.

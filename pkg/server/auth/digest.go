@@ -25,6 +25,10 @@ func hashes(name string) (hash.Hash, bool) {
 		return sha512.New384(), true
 	case "SHA-512":
 		return sha512.New(), true
+	case "SHA-512/224":
+		return sha512.New512_224(), true
+	case "SHA-512/256":
+		return sha512.New512_256(), true
 	case "SHA3-224":
 		return sha3.New224(), true
 	case "SHA3-256":
