@@ -2,7 +2,6 @@ package interop
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,13 +30,7 @@ func curatorPath(t *testing.T) string {
 // Curator's recipes between two clients. Containers and znodes with a time to live
 // are looked after often, or the test takes minutes.
 func TestCurator(t *testing.T) {
-	javac, path, classes := need(t, "javac", curatorPackages), curatorPath(t), t.TempDir()
-	if out, err := exec.Command(javac, "-d", classes, "-cp", path, "testdata/CuratorClient.java").CombinedOutput(); err != nil {
-		t.Fatalf("javac: %v\n%s", err, out)
-	}
-	program{
-		name:   "Curator",
-		args:   javaProgram(classes+":"+path, "CuratorClient"),
-		system: []string{"zookeeper.extendedTypesEnabled=true", "znode.container.checkIntervalMs=200", "znode.container.maxPerMinute=1000000"},
-	}.compare(t)
+	p := compile(t, "Curator", curatorPath(t), "CuratorClient")
+	p.system = []string{"zookeeper.extendedTypesEnabled=true", "znode.container.checkIntervalMs=200", "znode.container.maxPerMinute=1000000"}
+	p.compare(t)
 }

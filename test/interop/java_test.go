@@ -24,12 +24,7 @@ const (
 // javaClient compiles a Java client program.
 func javaClient(t *testing.T, class string) program {
 	t.Helper()
-	javac, classes := need(t, "javac", javacPackages), t.TempDir()
-	path := ensemble.ClassPath(t)
-	if out, err := exec.Command(javac, "-d", classes, "-cp", path, "testdata/"+class+".java").CombinedOutput(); err != nil {
-		t.Fatalf("javac: %v\n%s", err, out)
-	}
-	return program{name: "Apache's Java client", args: javaProgram(classes+":"+path, class)}
+	return compile(t, "Apache's Java client", ensemble.ClassPath(t), class)
 }
 
 // javaProgram is the command that runs a compiled program.
