@@ -26,19 +26,6 @@ func notHonoured() []inert {
 		{"observers always log", []string{"syncEnabled"}},
 		{"observers connect to the leader", []string{"observerMasterPort"}},
 		{"membership changes while running are not offered; change the list and restart one server after the other", []string{"reconfigEnabled"}},
-		{"this server does not throttle by that rule", []string{
-			"connection_throttle_tokens", "connection_throttle_fill_time", "connection_throttle_fill_count",
-			"connection_throttle_freeze_time", "connection_throttle_drop_increase", "connection_throttle_drop_decrease",
-			"connection_throttle_decrease_ratio", "connection_throttle_weight_enabled", "connection_throttle_global_session_weight",
-			"connection_throttle_local_session_weight", "connection_throttle_renew_session_weight",
-			"request_throttle_max_requests", "request_throttle_stall_time", "request_throttle_drop_stale",
-			"request_stale_connection_check", "request_stale_latency_check", "throttled_op_wait_time",
-		}},
-		{"requests are limited by their length (jute.maxbuffer) and number (globalOutstandingLimit)", []string{
-			"largeRequestMaxBytes", "largeRequestThreshold",
-		}},
-		{"connections that never speak are closed after 10 s", []string{"nio.sessionlessCnxnTimeout"}},
-		{"quotas are counted and told, and not enforced", []string{"enforceQuota"}},
 		{"servers do not authenticate to each other", []string{
 			"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
 			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",
