@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/zkctl/zkctl/pkg/server/proto"
@@ -133,5 +134,64 @@ func TestReadOnlyWithoutLocalSessions(t *testing.T) {
 	}
 	if got := f.p.Touched(); len(got) != 0 {
 		t.Errorf("remembers %v for a leader to come", got)
+	}
+}
+
+// TestReadOnlyTermsChange lets clients come, read and write while the server
+// leads, reads only and looks. Nothing of one term reaches another, and
+// everything ends.
+func TestReadOnlyTermsChange(t *testing.T) {
+	f := leader(t, local(true))
+	first := f.connect()
+	first.must(proto.OpCreate, create("/n", 1)) // which makes it global
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c := f.dial()
+				req := proto.ConnectRequest{Timeout: 10000, HasReadOnly: true, ReadOnly: i%2 == 0}
+				if i > 1 {
+					req.SessionID, req.Password = first.resp.SessionID, first.resp.Password
+				}
+				if err := c.shakeWith(req); c.resp.Password != nil && c.resp.SessionID == 0 {
+					t.Errorf("told that the session is gone: %v", err)
+				} else if err == nil {
+					if c.resp.ReadOnly && (!req.ReadOnly || i > 1) {
+						t.Errorf("%+v was taken to read only", req)
+					}
+					_ = c.sendAs(1, proto.OpCreate, create("/e", 1))
+					_ = c.sendAs(2, proto.OpSync, text("/"))
+					_ = c.sendAs(3, proto.OpGetData, watched("/", true))
+					_ = c.sendAs(4, proto.OpDelete, versioned("/e", -1))
+				}
+				c.c.Close()
+			}
+		})
+	}
+	for epoch := range int64(60) {
+		f.readOnly()
+		zxid := f.p.LastZxid()
+		f.connectReadOnly().must(proto.OpGetData, watched("/", true))
+		f.look()
+		if f.p.LastZxid() != zxid {
+			t.Error("something was written without a leader")
+		}
+		f.lead(epoch + 2)
+	}
+	close(stop)
+	wg.Wait()
+	f.reconnect(first).must(proto.OpSetData, setData("/n", "", -1))
+	f.p.Stop()
+	if n := len(f.p.conns.byID) + len(f.p.conns.all) + len(f.p.conns.before); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+	if n := f.p.WatchCounts().Watches; n != 0 {
+		t.Errorf("%d watches are left", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 )
 
@@ -281,4 +282,81 @@ func TestWatchOfClosed(t *testing.T) {
 	if n := f.p.WatchCounts().Watches; n != 0 {
 		t.Errorf("%d watches are left", n)
 	}
+}
+
+// TestMovedReads: a leader looks at who serves the session before it answers
+// a read; a learner cannot.
+func TestMovedReads(t *testing.T) {
+	for _, op := range []proto.Op{proto.OpExists, proto.OpPing, proto.OpSync, proto.OpGetChildren} {
+		f := leader(t, nil)
+		c := f.connect()
+		f.order.holding(true)
+		ahead := c.send(proto.OpSetData, setData("/", "x", -1))
+		f.order.wait(t, "the write", func() bool { return len(f.order.proposed) == 1 })
+		f.p.Revalidate(2, c.resp.SessionID, 10000)
+		c.send(op, watched("/", true))
+		f.order.holding(false)
+		if r := c.next(); r.Xid != ahead || r.Err != proto.OK {
+			t.Errorf("%v: reply %d ahead of it: %v", op, r.Xid, r.Err)
+		}
+		c.gone()
+		c.none()
+		if n := f.p.WatchCounts().Watches; n != 0 {
+			t.Errorf("%v: %d watches are left", op, n)
+		}
+	}
+}
+
+// TestChecksInOrder asks with a session that is served elsewhere: what is looked
+// at before the session is answered, all else closes the connection.
+func TestChecksInOrder(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		op   proto.Op
+		body []byte
+		want proto.Code // ErrSessionMoved: closed
+	}{
+		{"flags that do not exist", proto.OpCreate, create("/a", 77), proto.ErrBadArguments},
+		{"a TTL that is not known here", proto.OpCreateTTL, createTTL("/a", 5, 1000), proto.ErrUnimplemented},
+		{"a TTL for a znode without", proto.OpCreateTTL, createTTL("/a", 0, 1000), proto.ErrBadArguments},
+		{"garbage", proto.OpSetData, []byte{1}, proto.ErrMarshalling},
+		{"a path", proto.OpCreate, create("a", 0), proto.ErrSessionMoved},
+		{"an ephemeral", proto.OpCreate, create("/a", 1), proto.ErrSessionMoved},
+		{"a znode that is not there", proto.OpDelete, versioned("/none", -1), proto.ErrSessionMoved},
+		{"an empty multi", proto.OpMulti, multi(), proto.OK},
+		{"a multi", proto.OpMulti, multi(part(proto.OpCreate, newNode("/a"))), proto.ErrSessionMoved},
+		{"a multi that fails before", proto.OpMulti, multi(part(proto.OpCreate, ephemeral("/a", 5))), proto.OK},
+	} {
+		f := leader(t, nil)
+		c := f.connect()
+		f.p.Revalidate(2, c.resp.SessionID, 10000)
+		c.send(x.op, x.body)
+		if x.want == proto.ErrSessionMoved {
+			c.gone()
+			c.none()
+			continue
+		}
+		if r := c.next(); r.Err != x.want {
+			t.Errorf("%s: %v, want %v", x.name, r.Err, x.want)
+		}
+	}
+}
+
+// TestExpiryWhileQueued: what was asked before a session's end, and comes to
+// the leader after it, fails.
+func TestExpiryWhileQueued(t *testing.T) {
+	f := leader(t, nil)
+	c := f.connect()
+	write := quorum.Request{Session: c.resp.SessionID, Cxid: 1, Op: proto.OpCreate, Body: create("/late", 1)}
+	f.p.term.Load().sessions.SetClosing(c.resp.SessionID)
+	f.p.Request(2, write)
+	other := f.connect()
+	other.must(proto.OpSync, text("/"))
+	if r := other.do(proto.OpExists, watched("/late", false)); r.Err != proto.ErrNoNode {
+		t.Error("a closing session writes")
+	}
+	c.send(proto.OpPing, nil)
+	c.none() // dropped
+	f.p.closeSession(c.resp.SessionID)
+	c.gone()
 }
