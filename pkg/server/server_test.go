@@ -74,6 +74,19 @@ func run(t *testing.T, dir string, port int, extra string) *running {
 	return r
 }
 
+// tryRun starts a server that is not expected to get far.
+func tryRun(t *testing.T, extra string) error {
+	t.Helper()
+	text := fmt.Sprintf("dataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\n%s", t.TempDir(), freePort(t), extra)
+	cfg, _, err := config.Parse("zoo.cfg", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return New(cfg, Options{Logger: slog.New(slog.DiscardHandler)}).Run(ctx)
+}
+
 // dial returns a client with a session.
 func (r *running) dial(t *testing.T) *zk.Conn {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -165,5 +166,26 @@ func BenchmarkSet(b *testing.B) {
 	var s SummarySet
 	for i := range b.N {
 		s.Observe("kafka", int64(i&1023))
+	}
+}
+
+// TestNamesAreApaches compares with what a server of 3.9.3 shows (mntr of a
+// leader, a follower and one that stands alone; the quotas' from
+// QuotaMetricsUtils.java).
+func TestNamesAreApaches(t *testing.T) {
+	text, err := os.ReadFile("testdata/apache-3.9.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := strings.Fields(string(text))
+	ours := map[string]string{
+		"fsync_threshold_exceed_count": "of 3.4 and 3.5, and of the AdminServer's server_stats",
+		"slow_readers_closed":          "a protection that only this server has",
+		"slow_arrivals_closed":         "likewise",
+	}
+	for _, n := range Names() {
+		if !slices.Contains(theirs, n.Name) && ours[n.Name] == "" {
+			t.Errorf("%s is none of Apache's", n.Name)
+		}
 	}
 }
