@@ -30,6 +30,7 @@ func TestSessionKinds(t *testing.T) {
 			o := options(3)
 			o.Config["localSessionsEnabled"] = fmt.Sprint(kind.local)
 			o.Config["localSessionsUpgradingEnabled"] = fmt.Sprint(kind.upgrade)
+			readOnly := fmt.Sprintf("readonlymode.enabled=%t", kind.readOnly)
 			play := func(t *testing.T, o ensemble.Options) string {
 				s := &sessionScript{t: t, e: ensemble.Start(t, o)}
 				if kind.local {
@@ -48,17 +49,32 @@ func TestSessionKinds(t *testing.T) {
 			var ours, theirs string
 			t.Run("zkctl", func(t *testing.T) {
 				o := o
-				o.Launch = flagged(ensemble.Zkctl(t), "-D", "readonlymode.enabled="+fmt.Sprint(kind.readOnly))
+				o.Launch = flagged(ensemble.Zkctl(t), "-D", readOnly)
 				ours = play(t, o)
 			})
 			t.Logf("transcript with ours:\n%s", ours)
 			t.Run("apache", func(t *testing.T) {
 				o := o
-				o.Launch = javaFlagged(ensemble.Java(t), "-Dreadonlymode.enabled="+fmt.Sprint(kind.readOnly))
+				o.Launch = javaFlagged(ensemble.Java(t), "-D"+readOnly)
 				theirs = play(t, o)
 			})
 			if theirs != "" && ours != theirs {
 				t.Errorf("ours differs from Apache's:\n%s", difference(theirs, ours))
+			}
+			for _, our := range []int{3, 1} { // as a rule the last one leads
+				t.Run(fmt.Sprintf("mixed, server %d is ours", our), func(t *testing.T) {
+					o := o
+					zk, java := flagged(ensemble.Zkctl(t), "-D", readOnly)(0), javaFlagged(ensemble.Java(t), "-D"+readOnly)(0)
+					o.Launch = func(sid int) ensemble.Launcher {
+						if sid == our {
+							return zk
+						}
+						return java
+					}
+					if mixed := play(t, o); mixed != ours {
+						t.Errorf("servers together differ from ours:\n%s", difference(ours, mixed))
+					}
+				})
 			}
 		})
 	}
