@@ -62,7 +62,7 @@ func Digest(alg, userPassword string) string {
 // digested gives the identities of who sends "user:password". No user and no
 // password are wrong: what counts is whether an ACL names the digest.
 func (p *Policy) digested(data []byte) []proto.ID {
-	id := Digest(p.cfg.DigestAlg, string([]rune(string(data)))) // as Java reads bytes that are not UTF-8
+	id := Digest(p.cfg.DigestAlg, javaText(data))
 	if p.cfg.SuperDigest != "" && id == p.cfg.SuperDigest {
 		return []proto.ID{{Scheme: "super"}, {Scheme: "digest", ID: id}}
 	}

@@ -165,8 +165,9 @@ func (d *Decoder) Buffer() []byte {
 func (d *Decoder) String() string { return string(d.Buffer()) }
 
 // Count reads a vector's length and bounds it: a vector whose elements take
-// at least minSize bytes each cannot be longer than what is left. The second
-// result is false for the null vector.
+// at least minSize bytes each cannot be longer than what is left. One of a
+// negative length other than -1 is empty (BinaryInputArchive.java, BinaryIndex).
+// The second result is false for the null vector.
 func (d *Decoder) Count(minSize int) (int, bool) {
 	n := d.Int()
 	switch {
@@ -174,7 +175,9 @@ func (d *Decoder) Count(minSize int) (int, bool) {
 		return 0, false
 	case n == -1:
 		return 0, false
-	case n < 0 || int(n) > d.Len()/max(minSize, 1):
+	case n < 0: // as Java's readers take it
+		return 0, true
+	case int(n) > d.Len()/max(minSize, 1):
 		d.Fail("vector of %d elements, %d bytes left", n, d.Len())
 		return 0, false
 	}

@@ -57,6 +57,9 @@ func TestRoundTrip(t *testing.T) {
 	if d.Err() != nil || d.Len() != 0 {
 		t.Errorf("err %v, %d bytes left", d.Err(), d.Len())
 	}
+	if v := NewDecoder(AppendInt(nil, -2)).Strings(); v == nil || len(v) != 0 {
+		t.Errorf("vector of -2 elements = %v, want an empty one", v)
+	}
 }
 
 func TestMalformed(t *testing.T) {
@@ -95,6 +98,9 @@ func FuzzDecoder(f *testing.F) {
 			return
 		}
 		out := AppendStrings(AppendBuffer(AppendBuffer(nil, s), b), v)
+		if len(v) == 0 { // which a negative count may stand for
+			return
+		}
 		for _, e := range v { // a null string in a vector is written back as empty
 			if e == "" {
 				return

@@ -299,10 +299,9 @@ const (
 func kindOf(op proto.Op) opKind {
 	switch op {
 	case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer, proto.OpCreateTTL, proto.OpDelete,
-		proto.OpDeleteContainer, proto.OpSetData, proto.OpSetACL, proto.OpMulti, proto.OpSync, proto.OpCloseSession:
+		proto.OpDeleteContainer, proto.OpSetData, proto.OpSetACL, proto.OpMulti, proto.OpSync, proto.OpCloseSession,
+		proto.OpReconfig:
 		return writeOp
-	case proto.OpReconfig: // refused in its turn
-		return readOp
 	case proto.OpExists, proto.OpGetData, proto.OpGetACL, proto.OpGetChildren, proto.OpGetChildren2, proto.OpPing,
 		proto.OpMultiRead, proto.OpSetWatches, proto.OpSetWatches2, proto.OpGetEphemerals,
 		proto.OpGetAllChildrenNumber, proto.OpAddWatch, proto.OpCheckWatches, proto.OpRemoveWatches, proto.OpWhoAmI:
@@ -377,7 +376,7 @@ func (c *Conn) write(w *waiting) error {
 	ids := c.auth
 	c.mu.Unlock()
 	r := quorum.Request{Session: c.session.Load(), Cxid: w.Xid, Op: w.Op, Body: w.body, Auth: ids}
-	return c.submit(write{Request: r, barred: w.barred})
+	return c.submit(write{Request: r, barred: w.barred, here: true})
 }
 
 // submit hands a write or sync to the leader of the term in which the client
@@ -443,6 +442,23 @@ func (c *Conn) finish(o outcome) bool {
 	return true
 }
 
+// refuseWrite answers a write that becomes no transaction. It runs as applied does.
+func (c *Conn) refuseWrite(xid int32, code proto.Code) {
+	c.mu.Lock()
+	i := c.find(&outcome{xid: xid})
+	switch {
+	case i < 0:
+	case c.closed.Load():
+		c.drop(func(w *waiting) bool { return w == &c.queue[i] })
+	default:
+		c.queue[i].refused = code
+	}
+	c.mu.Unlock()
+	if i == 0 {
+		c.advance()
+	}
+}
+
 // find returns the index of the request that o is of, or -1; c.mu is held.
 func (c *Conn) find(o *outcome) int {
 	for i := range c.queue {
@@ -500,9 +516,10 @@ func (c *Conn) next() (waiting, bool) {
 	return w, true
 }
 
-// reply queues the answer to w. The body is left out when code is an error.
+// reply queues the answer to w. The body is left out when code is an error, but
+// for multiRead.
 func (c *Conn) reply(w *waiting, code proto.Code, zxid int64, body func([]byte) []byte) {
-	if code != proto.OK {
+	if code != proto.OK && w.Op != proto.OpMultiRead {
 		body = nil
 	}
 	c.send(w, code, zxid, body)
@@ -512,7 +529,7 @@ func (c *Conn) reply(w *waiting, code proto.Code, zxid int64, body func([]byte) 
 func (c *Conn) send(w *waiting, code proto.Code, zxid int64, body func([]byte) []byte) {
 	c.out.Frame(func(b []byte) []byte {
 		at := len(b)
-		b = proto.ReplyHeader{Xid: w.Xid, Zxid: zxid, Err: code}.Append(b)
+		b = proto.ReplyHeader{Xid: w.replyXid(code), Zxid: zxid, Err: code}.Append(b)
 		if body != nil {
 			b = body(b)
 		}
@@ -522,6 +539,15 @@ func (c *Conn) send(w *waiting, code proto.Code, zxid int64, body func([]byte) [
 	latency := time.Since(w.since)
 	c.p.replied(kindOf(w.Op), latency)
 	c.stat.replied(w, zxid, latency)
+}
+
+// replyXid is the xid that the answer carries: that of a ping has one of its own,
+// whatever the client sent.
+func (w *waiting) replyXid(code proto.Code) int32 {
+	if w.Op == proto.OpPing && code == proto.OK {
+		return proto.XidPing
+	}
+	return w.Xid
 }
 
 // event tells the client that a watch fired.

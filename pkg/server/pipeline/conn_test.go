@@ -125,7 +125,10 @@ func TestOtherRequests(t *testing.T) {
 	if r := c.must(proto.OpSync, text("/any")); r.String() != "/any" {
 		t.Error("sync does not echo its path")
 	}
-	if r := c.do(proto.OpReconfig, nil); r.Err != proto.ErrReconfigDisabled {
+	if r := c.do(proto.OpReconfig, nil); r.Err != proto.ErrMarshalling {
+		t.Errorf("reconfig of nothing: %v", r.Err)
+	}
+	if r := c.do(proto.OpReconfig, proto.ReconfigRequest{Joining: "server.2=h:1:2"}.Append(nil)); r.Err != proto.ErrReconfigDisabled {
 		t.Errorf("reconfig: %v", r.Err)
 	}
 	if r := c.do(proto.OpSasl, jute.AppendBuffer(nil, []byte{})); r.Err != proto.OK || r.Zxid != 0 || r.d.Int() != -1 {

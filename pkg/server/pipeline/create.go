@@ -16,6 +16,15 @@ type createMode struct {
 	ephemeral, sequential, container, ttl bool
 }
 
+// ofOp is the mode that counts: only the operation createContainer makes
+// containers, and it makes nothing else (PrepRequestProcessor.java,
+// pRequest2TxnCreate).
+func (m createMode) ofOp(op proto.Op) createMode {
+	m.container = op == proto.OpCreateContainer
+	m.ephemeral = m.ephemeral && !m.container
+	return m
+}
+
 func parseMode(flags int32) (createMode, error) {
 	switch flags {
 	case proto.ModePersistent:
@@ -66,6 +75,7 @@ func (p *preparer) create(op proto.Op, r *proto.CreateRequest, w *write, t *txn.
 	if err := p.checkCreator(m, w); err != nil {
 		return nil, err
 	}
+	m = m.ofOp(op)
 	parent, ok := parentOf(r.Path)
 	if !ok || hasNUL(r.Path) {
 		return nil, fmt.Errorf("%w: path %q", proto.ErrBadArguments, r.Path)

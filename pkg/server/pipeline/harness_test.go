@@ -362,12 +362,15 @@ func (c *client) gone() {
 	}
 }
 
-// send sends a request and returns its xid.
+// send sends a request and returns the xid of its answer.
 func (c *client) send(op proto.Op, body []byte) int32 {
 	c.t.Helper()
 	c.xid++
 	if err := c.sendAs(c.xid, op, body); err != nil {
 		c.t.Fatal(err)
+	}
+	if op == proto.OpPing {
+		return proto.XidPing
 	}
 	return c.xid
 }

@@ -76,8 +76,14 @@ func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 	p.mu.RLock()
 	cur.prep.changes.tree = p.tree
 	cur.prep.changes.settle(p.tree.LastZxid())
+	var unreadable *prepItem
 	for n < len(items) && n < applyBatch && items[n].begin == nil && !items[n].end && items[n].write.Op != proto.OpSync {
 		t := cur.prep.prepare(&items[n].write)
+		if t == nil {
+			unreadable = &items[n]
+			n++
+			break
+		}
 		out = append(out, zab.Proposal{Zxid: zab.Zxid(t.Zxid), Data: t.Append(make([]byte, 0, len(items[n].write.Body)+txnRoom))})
 		n++
 	}
@@ -85,6 +91,11 @@ func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 	p.countPrepared(items[:n], start)
 	if len(out) > 0 {
 		p.order.Propose(cur.epoch, out)
+	}
+	if unreadable != nil {
+		conn, xid := unreadable.conn, unreadable.write.Cxid
+		p.order.Sync(cur.epoch, p.cfg.Self, func() { p.whenApplied(func() { conn.refuseWrite(xid, proto.ErrMarshalling) }) })
+		return n
 	}
 	if n < len(items) && items[n].write.Op == proto.OpSync && items[n].begin == nil && !items[n].end {
 		p.orderSync(cur, &items[n])
@@ -105,11 +116,14 @@ func (p *Pipeline) orderSync(cur *leading, it *prepItem) {
 }
 
 // completeSync answers a sync once what was committed before it is applied.
-func (p *Pipeline) completeSync(s pendingSync) {
+func (p *Pipeline) completeSync(s pendingSync) { p.whenApplied(func() { s.conn.synced(s.xid) }) }
+
+// whenApplied calls f, as applied is called, once what is committed is applied.
+func (p *Pipeline) whenApplied(f func()) {
 	p.applying.put(applyItem{run: func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		s.conn.synced(s.xid)
+		f()
 	}})
 }
 

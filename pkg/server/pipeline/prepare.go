@@ -17,6 +17,7 @@ import (
 type write struct {
 	quorum.Request
 	from   zab.Sid    // the server whose client asks
+	here   bool       // the client is connected to this server, and can be answered without a transaction
 	barred proto.Code // why it may make no ephemeral znode; OK if it may
 }
 
@@ -40,7 +41,14 @@ type preparer struct {
 	noPaths   bool         // leave the paths out of closeSession transactions
 }
 
-// prepare makes the next transaction out of w.
+// errUnreadable marks a body that is not the operation's record.
+var errUnreadable = errors.New("the request cannot be read")
+
+// prepare makes the next transaction out of w. It is nil, and no zxid is taken,
+// when the request of a client here is not what its operation takes: Apache's
+// server answers [proto.ErrMarshalling] before it has made anything of it. In an
+// ensemble that leaves it without a transaction that the other servers wait
+// for, so that they never answer; their clients get an error transaction here.
 func (p *preparer) prepare(w *write) *txn.Txn {
 	t := &txn.Txn{Header: txn.Header{ClientID: w.Session, Cxid: w.Cxid, Zxid: p.next, Time: p.now(), Type: w.Op}}
 	p.next++
@@ -48,6 +56,10 @@ func (p *preparer) prepare(w *write) *txn.Txn {
 	body, err := p.body(w, t)
 	if err != nil {
 		p.changes.undo(m)
+		if w.here && errors.Is(err, errUnreadable) {
+			p.next--
+			return nil
+		}
 		t.Type, t.Body = proto.OpError, &txn.Error{Code: codeOf(err)}
 		return t
 	}
@@ -66,7 +78,7 @@ func codeOf(err error) proto.Code {
 		return proto.OK
 	case errors.As(err, &code):
 		return code
-	case errors.Is(err, jute.ErrMalformed):
+	case errors.Is(err, jute.ErrMalformed), errors.Is(err, errUnreadable):
 		return proto.ErrMarshalling
 	}
 	return proto.ErrSystem
@@ -91,8 +103,8 @@ func (p *preparer) body(w *write, t *txn.Txn) (txn.Body, error) {
 		return p.multi(w, t, d)
 	case proto.OpDeleteContainer:
 		path := d.String()
-		if d.Err() != nil {
-			return nil, d.Err()
+		if d.Err() != nil || nullPath(w.Body) {
+			return nil, errUnreadable
 		}
 		return p.deleteContainer(path, t)
 	}
@@ -100,7 +112,19 @@ func (p *preparer) body(w *write, t *txn.Txn) (txn.Body, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch w.Op {
+	case proto.OpSetData, proto.OpSetACL, proto.OpReconfig: // these find out themselves
+	default:
+		if nullPath(w.Body) {
+			return nil, proto.ErrMarshalling // a NullPointerException there
+		}
+	}
 	return p.operation(op, w, t)
+}
+
+// nullPath tells whether a request begins with the null string.
+func nullPath(body []byte) bool {
+	return len(body) >= 4 && body[0]&body[1]&body[2]&body[3] == 0xff
 }
 
 // decodeWrite reads the record of a single write.
@@ -123,10 +147,17 @@ func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 		r := new(proto.SetACLRequest)
 		r.Decode(d)
 		body = r
+	case proto.OpReconfig:
+		r := new(proto.ReconfigRequest)
+		r.Decode(d)
+		body = r
 	default:
 		return proto.MultiOp{}, proto.ErrUnimplemented
 	}
-	return proto.MultiOp{Op: op, Body: body}, d.Err()
+	if d.Err() != nil {
+		return proto.MultiOp{}, fmt.Errorf("%w: %w", errUnreadable, d.Err())
+	}
+	return proto.MultiOp{Op: op, Body: body}, nil
 }
 
 // operation validates one write and records what it will change. It sets
@@ -148,6 +179,8 @@ func (p *preparer) operation(op proto.MultiOp, w *write, t *txn.Txn) (txn.Body, 
 			return p.check(r, w)
 		}
 		return p.delete(r, w, t)
+	case *proto.ReconfigRequest:
+		return nil, proto.ErrReconfigDisabled // as Apache's servers with their default reconfigEnabled=false
 	}
 	return nil, proto.ErrUnimplemented
 }
@@ -267,17 +300,39 @@ func decodeMulti(d *jute.Decoder) ([]proto.MultiOp, error) {
 	if d.Err() != nil {
 		return nil, d.Err()
 	}
-	for _, op := range ops {
-		switch r := op.Body.(type) {
+	for i := range ops {
+		switch r := ops[i].Body.(type) {
 		case *proto.PathWatch:
-			return nil, fmt.Errorf("%w: %v inside a multi", proto.ErrMarshalling, op.Op)
+			return nil, fmt.Errorf("%w: %v inside a multi", proto.ErrMarshalling, ops[i].Op)
 		case *proto.CreateRequest:
-			if _, err := parseMode(r.Flags); err != nil {
-				return nil, fmt.Errorf("%w: create flags %d inside a multi", proto.ErrMarshalling, r.Flags)
+			op, err := createInMulti(ops[i].Op, r)
+			if err != nil {
+				return nil, err
 			}
+			ops[i].Op = op
 		}
 	}
 	return ops, nil
+}
+
+// createInMulti is the operation that a create inside a multi stands for. There
+// the flags decide, not the operation code (Op.java).
+func createInMulti(op proto.Op, r *proto.CreateRequest) (proto.Op, error) {
+	m, err := parseMode(r.Flags)
+	switch {
+	case r.ACL == nil:
+		return op, fmt.Errorf("%w: no ACL inside a multi", errUnreadable)
+	case err != nil:
+		return op, fmt.Errorf("%w: create flags %d inside a multi", proto.ErrMarshalling, r.Flags)
+	case m.ttl && op != proto.OpCreateTTL:
+		return op, fmt.Errorf("%w: create flags %d without a TTL inside a multi", proto.ErrMarshalling, r.Flags)
+	case m.container:
+		return proto.OpCreateContainer, nil
+	case !m.ttl && op == proto.OpCreateTTL:
+		r.TTL = 0
+		return proto.OpCreate, nil
+	}
+	return op, nil
 }
 
 // closeSession collects the ephemerals that go with the session, those of

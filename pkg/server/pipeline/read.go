@@ -31,7 +31,13 @@ func (c *Conn) answer(w *waiting) {
 		return
 	}
 	d := jute.NewDecoder(w.body)
-	reply, err := c.execute(w.Op, d)
+	var reply body
+	var err error
+	if nullPath(w.body) && needsPath(w.Op) {
+		err = proto.ErrMarshalling // a NullPointerException there
+	} else {
+		reply, err = c.execute(w.Op, d)
+	}
 	if err == nil && d.Err() != nil {
 		err = d.Err()
 	}
@@ -43,6 +49,15 @@ func (c *Conn) answer(w *waiting) {
 	if c.closed.Load() { // perhaps while this left a watch
 		c.p.watches.RemoveWatcher(c)
 	}
+}
+
+// needsPath tells the reads that do not take the null string for a path.
+func needsPath(op proto.Op) bool {
+	switch op {
+	case proto.OpExists, proto.OpGetData, proto.OpGetACL, proto.OpGetChildren, proto.OpGetChildren2, proto.OpGetAllChildrenNumber:
+		return true
+	}
+	return false
 }
 
 func (c *Conn) execute(op proto.Op, d *jute.Decoder) (body, error) {
@@ -71,8 +86,6 @@ func (c *Conn) execute(op proto.Op, d *jute.Decoder) (body, error) {
 		return c.getAllChildrenNumber(d)
 	case proto.OpWhoAmI:
 		return c.whoAmI()
-	case proto.OpReconfig:
-		return nil, proto.ErrReconfigDisabled // as Apache's servers with their default reconfigEnabled=false
 	}
 	return nil, proto.ErrUnimplemented
 }
@@ -175,8 +188,9 @@ func (c *Conn) getACL(d *jute.Decoder) (body, error) {
 	return func(b []byte) []byte { return n.Stat().Append(proto.AppendACLs(b, acl)) }, nil
 }
 
-// multiRead answers each part by itself: a failure of one leaves the others. So
-// do parts that would make the answer longer than maxMultiRead: a request of a
+// multiRead answers each part by itself: a failure of one leaves the others, but
+// a write among them fails all, and the end of the list is still sent. Parts that
+// would make the answer longer than maxMultiRead fail as well: a request of a
 // megabyte could ask for one znode of a megabyte fifty thousand times.
 func (c *Conn) multiRead(d *jute.Decoder) (body, error) {
 	ops := proto.DecodeMulti(d)
@@ -185,7 +199,7 @@ func (c *Conn) multiRead(d *jute.Decoder) (body, error) {
 	}
 	for _, op := range ops {
 		if _, ok := op.Body.(*proto.PathWatch); !ok {
-			return nil, proto.ErrMarshalling
+			return func(b []byte) []byte { return proto.AppendMultiHeader(b, -1, true, -1) }, proto.ErrMarshalling
 		}
 	}
 	const header, longest = 9, 13 // a part's header, and an error with its header

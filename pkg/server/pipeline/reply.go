@@ -38,8 +38,8 @@ func movedPart(r treeResult) bool { return r.Type == proto.OpError && r.Code == 
 // replySync answers a sync with its path.
 func (c *Conn) replySync(w *waiting) {
 	d := jute.NewDecoder(w.body)
-	path := d.String()
-	c.reply(w, codeOf(d.Err()), c.p.tree.LastZxid(), func(b []byte) []byte { return jute.AppendString(b, path) })
+	path := d.Buffer() // as it came: the null string stays one
+	c.reply(w, codeOf(d.Err()), c.p.tree.LastZxid(), func(b []byte) []byte { return jute.AppendBuffer(b, path) })
 }
 
 // appendResult writes what a successful write answers.

@@ -62,12 +62,12 @@ func TestWatches(t *testing.T) {
 			t.Errorf("%v: events %v, want %v", x.op, got, x.want)
 		}
 	}
-	for mode, want := range map[int32]proto.Code{1: proto.ErrNoWatcher, 2: proto.ErrNoWatcher, 3: proto.OK, 4: proto.OK, 5: proto.ErrNoWatcher, 6: proto.ErrBadArguments} {
+	for mode, want := range map[int32]proto.Code{1: proto.ErrNoWatcher, 2: proto.ErrNoWatcher, 3: proto.OK, 4: proto.OK, 5: proto.ErrNoWatcher, 6: proto.ErrMarshalling} {
 		if r := c.do(proto.OpCheckWatches, proto.PathMode{Path: "/p", Mode: mode}.Append(nil)); r.Err != want {
 			t.Errorf("checkWatches %d: %v, want %v", mode, r.Err, want)
 		}
 	}
-	if r := c.do(proto.OpAddWatch, proto.PathMode{Path: "/p", Mode: 2}.Append(nil)); r.Err != proto.ErrBadArguments {
+	if r := c.do(proto.OpAddWatch, proto.PathMode{Path: "/p", Mode: 2}.Append(nil)); r.Err != proto.ErrMarshalling {
 		t.Errorf("addWatch 2: %v", r.Err)
 	}
 }

@@ -16,9 +16,18 @@ func (c *Conn) setWatches(op proto.Op, d *jute.Decoder) error {
 	if d.Err() != nil {
 		return d.Err()
 	}
-	c.catchUp(r.RelativeZxid, watch.WishData, r.Data)
-	c.catchUp(r.RelativeZxid, watch.WishExist, r.Exist)
-	c.catchUp(r.RelativeZxid, watch.WishChild, r.Child)
+	for _, l := range []struct {
+		wish  watch.Wish
+		paths []string
+	}{{watch.WishData, r.Data}, {watch.WishExist, r.Exist}, {watch.WishChild, r.Child}} {
+		if l.paths == nil { // a NullPointerException there, when those before are done
+			return proto.ErrMarshalling
+		}
+		c.catchUp(r.RelativeZxid, l.wish, l.paths)
+	}
+	if op == proto.OpSetWatches2 && (r.Persistent == nil || r.PersistentRecursive == nil) {
+		return proto.ErrMarshalling
+	}
 	for _, path := range r.Persistent {
 		c.p.watches.AddPersistent(path, c, false)
 	}
@@ -54,7 +63,7 @@ func (c *Conn) addWatch(d *jute.Decoder) (body, error) {
 	case proto.WatchPersistent, proto.WatchPersistentRecursive:
 		c.p.watches.AddPersistent(r.Path, c, r.Mode == proto.WatchPersistentRecursive)
 	default:
-		return nil, proto.ErrBadArguments
+		return nil, proto.ErrMarshalling // the answer to any exception there
 	}
 	return func(b []byte) []byte { return jute.AppendInt(b, 0) }, nil
 }
@@ -68,7 +77,7 @@ func (c *Conn) removeWatches(op proto.Op, d *jute.Decoder) error {
 	}
 	kind := watch.Kind(r.Mode)
 	if !kind.Valid() {
-		return proto.ErrBadArguments
+		return proto.ErrMarshalling
 	}
 	found := false
 	if op == proto.OpCheckWatches {

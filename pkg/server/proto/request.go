@@ -92,6 +92,24 @@ func (r *SetDataRequest) Decode(d *jute.Decoder) {
 	r.Path, r.Data, r.Version = d.String(), d.Buffer(), d.Int()
 }
 
+// ReconfigRequest changes who is in the ensemble ([OpReconfig]): either servers
+// that join and leave, or all that are to be in it.
+type ReconfigRequest struct {
+	Joining, Leaving, Members string // server specifications, joined by commas
+	ConfigID                  int64  // version of the configuration that is to be changed; -1 for any
+}
+
+// Append writes the record behind b.
+func (r ReconfigRequest) Append(b []byte) []byte {
+	b = jute.AppendString(jute.AppendString(b, r.Joining), r.Leaving)
+	return jute.AppendLong(jute.AppendString(b, r.Members), r.ConfigID)
+}
+
+// Decode reads the record from d.
+func (r *ReconfigRequest) Decode(d *jute.Decoder) {
+	r.Joining, r.Leaving, r.Members, r.ConfigID = d.String(), d.String(), d.String(), d.Long()
+}
+
 // SetACLRequest replaces a znode's ACL. Version is compared with the znode's
 // aversion; -1 matches any.
 type SetACLRequest struct {
