@@ -56,6 +56,7 @@ fuzz: ## each fuzz target for FUZZTIME
 golden: ## rewrite the golden files from what the code does now; read the diff
 	go test ./templates ./cmd/zkctl -update
 	go test ./pkg/server/zab -rewrite
+	go test ./test/conformance -update # needs Java, and the archive for 3.9
 
 cover: ## coverage of the packages
 	go test -short -coverprofile=coverage.out ./pkg/... ./inventory/... ./templates/... && go tool cover -func=coverage.out | tail -1
