@@ -243,15 +243,20 @@ func absolute(path string) string {
 	return path
 }
 
-// envi has Java's keys where they mean something here, and Go's in place of
-// Java's own.
+// absent is Java's word for a property that has no value.
+const absent = "<NA>"
+
+// envi has Java's keys in Java's order, since scripts look for them (Environment.java),
+// with [absent] for those that mean nothing here, and Go's version behind them.
 func (w *words) envi() fourletter.EnviAnswer {
 	var a fourletter.EnviAnswer
 	add := func(key, value string) { a.Pairs = append(a.Pairs, fourletter.Pair{Key: key, Value: value}) }
 	add("zookeeper.version", w.s.opts.Version)
 	host, _ := os.Hostname() // an unknown name is told as an empty one
 	add("host.name", host)
-	add("go.version", runtime.Version())
+	for _, of := range []string{"version", "vendor", "home", "class.path", "library.path", "io.tmpdir", "compiler"} {
+		add("java."+of, absent)
+	}
 	add("os.name", strings.ToUpper(runtime.GOOS[:1])+runtime.GOOS[1:])
 	add("os.arch", runtime.GOARCH)
 	add("os.version", kernelRelease())
@@ -267,6 +272,7 @@ func (w *words) envi() fourletter.EnviAnswer {
 	add("os.memory.free", strconv.FormatUint((m.Sys-m.HeapInuse)/mb, 10)+"MB")
 	add("os.memory.max", strconv.FormatInt(debug.SetMemoryLimit(-1)/mb, 10)+"MB")
 	add("os.memory.total", strconv.FormatUint(m.Sys/mb, 10)+"MB")
+	add("go.version", runtime.Version())
 	return a
 }
 

@@ -129,3 +129,21 @@ func TestStatLayout(t *testing.T) {
 		}
 	}
 }
+
+// TestEnviKeys has every key of Environment.java in its order, then our own.
+func TestEnviKeys(t *testing.T) {
+	r := run(t, t.TempDir(), freePort(t), "")
+	answer, err := fourletter.ParseEnvi([]byte(r.ask(t, []byte(fourletter.Envi))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, p := range answer.Pairs {
+		keys = append(keys, p.Key)
+	}
+	const want = "zookeeper.version host.name java.version java.vendor java.home java.class.path java.library.path java.io.tmpdir java.compiler " +
+		"os.name os.arch os.version user.name user.home user.dir os.memory.free os.memory.max os.memory.total go.version"
+	if got := strings.Join(keys, " "); got != want {
+		t.Errorf("envi has %s\nwant     %s", got, want)
+	}
+}
