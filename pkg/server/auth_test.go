@@ -2,14 +2,20 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/go-zookeeper/zk"
+
 	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/config"
+	"github.com/zkctl/zkctl/test/pki"
 )
 
 const (
@@ -83,5 +89,35 @@ func TestPolicyRefused(t *testing.T) {
 		if _, _, err := policyOf(t, x.lines, x.jaas, 0o600); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v; want %s", x, err, want)
 		}
+	}
+}
+
+// A client's certificate is who it is.
+func TestCertificateIsAnIdentity(t *testing.T) {
+	ca, port := pki.NewAuthority(t, "authority"), freePort(t)
+	keys, conf := certificates(t, ca, t.TempDir())
+	run(t, t.TempDir(), freePort(t), fmt.Sprintf("secureClientPort=%d\nX509AuthenticationProvider.superUser=CN=root,O=zkctl tests\n%s", port, keys))
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	as := func(name string) *zk.Conn {
+		c := conf.Clone()
+		c.Certificates = []tls.Certificate{ca.Issue(t, pki.Request{Name: name}).TLS()}
+		return connect(t, address, c)
+	}
+	owner, other, root := as("bob"), as("eve"), as("root")
+	if _, err := owner.Create("/bob", nil, 0, []zk.ACL{{Perms: zk.PermAll, Scheme: "auth"}}); err != nil {
+		t.Fatal(err)
+	}
+	acl, _, err := owner.GetACL("/bob")
+	if err != nil || len(acl) != 1 || acl[0] != (zk.ACL{Perms: zk.PermAll, Scheme: "x509", ID: "CN=bob,O=zkctl tests"}) {
+		t.Errorf("%v, %v", acl, err)
+	}
+	if _, _, err := other.Get("/bob"); !errors.Is(err, zk.ErrNoAuth) {
+		t.Errorf("another certificate: %v", err)
+	}
+	if _, _, err := root.Get("/bob"); err != nil {
+		t.Errorf("the super user: %v", err)
+	}
+	if _, err := other.Create("/x", nil, 0, []zk.ACL{{Perms: zk.PermAll, Scheme: "x509", ID: "bob"}}); !errors.Is(err, zk.ErrInvalidACL) {
+		t.Errorf("no name: %v", err)
 	}
 }

@@ -341,7 +341,6 @@ func member(m config.Server) quorum.Member {
 
 // diskLog lets quorum write to the store.
 type diskLog struct {
-	auth     *auth.Policy
 	store    *storage.Store
 	pipeline *pipeline.Pipeline
 	maxSize  int64 // of a log file in bytes, 0 for any (txnLogSizeLimitInKb)
