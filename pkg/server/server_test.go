@@ -22,7 +22,7 @@ import (
 const patience = 30 * time.Second
 
 // freePort is a port that nobody listens on.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ type running struct {
 }
 
 // run starts a server that stands alone.
-func run(t *testing.T, dir string, port int, extra string) *running {
+func run(t testing.TB, dir string, port int, extra string) *running {
 	t.Helper()
 	text := fmt.Sprintf("tickTime=2000\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\npreAllocSize=64\n4lw.commands.whitelist=*\nadmin.enableServer=%t\n%s", dir, port, strings.Contains(extra, "admin.serverPort"), extra)
 	cfg, _, err := config.Parse("zoo.cfg", strings.NewReader(text))

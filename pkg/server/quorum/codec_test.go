@@ -279,6 +279,8 @@ func FuzzPacket(f *testing.F) {
 		_, _ = parseRequest(got)
 		_, _ = parseTouches(got.data)
 		_, _ = parseLearnerInfo(got.data)
+		_, _, _ = parseRevalidate(got.data)
+		_, _, _ = parseRevalidated(got.data)
 	})
 }
 

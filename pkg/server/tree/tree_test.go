@@ -588,3 +588,15 @@ func TestUnlistedACLIsClosedThenRepaired(t *testing.T) {
 	}
 	check(t, tr)
 }
+
+func FuzzParseTrack(f *testing.F) {
+	f.Add([]byte("count=1,bytes=2"))
+	f.Add([]byte("count=1,bytes=-1=;byteHardLimit=3;countHardLimit=4"))
+	f.Add([]byte("count=,,bytes;x=y=z"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k := ParseTrack(text)
+		if again := ParseTrack(k.Text()); again != k {
+			t.Fatalf("%q is %+v, written and read again %+v", text, k, again)
+		}
+	})
+}
