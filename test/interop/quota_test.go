@@ -10,7 +10,7 @@ import (
 // server that enforces them.
 func TestZkCliQuota(t *testing.T) {
 	script := need(t, "/usr/share/zookeeper/bin/zkCli.sh", zkCliPackages)
-	const set = "create /q\nsetquota -n 3 /q\nlistquota /q\nsetquota -N 4 -B 20 /q\nlistquota /q\n" +
+	const set = "create /q\nsetquota -n 3 /q\nlistquota /q\nsetquota -N 4 /q\nsetquota -B 20 /q\nlistquota /q\n" +
 		"create /q/a 12345\ncreate /q/b 12345\ncreate /q/c 12345\ncreate /q/d 12345\nlistquota /q\n" +
 		"set /q/a 1234567890\nset /q/a 12345678901\nset /q/a 1\nlistquota /q\nstat /q\n" +
 		"get /zookeeper/quota/q/zookeeper_limits\nget /zookeeper/quota/q/zookeeper_stats\ngetAcl /zookeeper/quota\n" +
