@@ -48,7 +48,7 @@ func (c *Conn) screen(w *waiting) {
 	switch {
 	case w.Op == proto.OpCloseSession && cur.local != nil && cur.local.Known(c.session.Load()):
 		w.here = true
-	case cur.ReadOnly && (kindOf(w.Op) == writeOp || w.Op == proto.OpReconfig):
+	case cur.ReadOnly && kindOf(w.Op) == writeOp:
 		w.refused = proto.ErrNotReadOnly
 	}
 }

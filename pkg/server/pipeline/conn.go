@@ -73,7 +73,7 @@ type waiting struct {
 	refused proto.Code   // not to be executed
 	early   bool         // refused before the leader has seen it
 	here    bool         // this server answers it, though others of its kind go to the leader
-	barred  proto.Code   // why it may make no ephemeral znode: the session is local; OK if it may
+	barred  bool         // it may make no ephemeral znode: the session is local and stays so
 }
 
 // keep makes the body outlive the call that brought it. That of a large request

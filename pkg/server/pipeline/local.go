@@ -33,8 +33,8 @@ func (p *preparer) checkCreator(m createMode, w *write) error {
 	switch {
 	case !m.ephemeral:
 		return p.checkSession(w)
-	case w.barred != proto.OK:
-		return w.barred
+	case w.barred:
+		return proto.ErrEphemeralOnLocal
 	}
 	return p.sessions.CheckOwner(w.Session, w.from)
 }
@@ -49,7 +49,7 @@ func (c *Conn) upgrade(w *waiting) error {
 		return nil
 	}
 	if !c.p.cfg.LocalUpgrade {
-		w.barred = proto.ErrEphemeralOnLocal
+		w.barred = true
 		return nil
 	}
 	timeout, ok := cur.local.Upgrade(id, func(timeout int32) {

@@ -16,9 +16,9 @@ import (
 // A write is a request on its way into the leader's prepare step.
 type write struct {
 	quorum.Request
-	from   zab.Sid    // the server whose client asks
-	here   bool       // the client is connected to this server, and can be answered without a transaction
-	barred proto.Code // why it may make no ephemeral znode; OK if it may
+	from   zab.Sid // the server whose client asks
+	here   bool    // the client is connected to this server, and can be answered without a transaction
+	barred bool    // it may make no ephemeral znode
 }
 
 // A preparer validates writes against the tree as it will be and turns each
@@ -163,8 +163,11 @@ func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 // operation validates one write and records what it will change. It sets
 // t.Type where the transaction's type differs from the request's.
 func (p *preparer) operation(op proto.MultiOp, w *write, t *txn.Txn) (txn.Body, error) {
-	if r, ok := op.Body.(*proto.CreateRequest); ok {
-		return p.create(op.Op, r, w, t) // looks at the session as well
+	switch r := op.Body.(type) { // these look at something else before the session
+	case *proto.CreateRequest:
+		return p.create(op.Op, r, w, t)
+	case *proto.ReconfigRequest:
+		return nil, proto.ErrReconfigDisabled // as Apache's servers with their default reconfigEnabled=false
 	}
 	if err := p.checkSession(w); err != nil {
 		return nil, err
@@ -179,8 +182,6 @@ func (p *preparer) operation(op proto.MultiOp, w *write, t *txn.Txn) (txn.Body, 
 			return p.check(r, w)
 		}
 		return p.delete(r, w, t)
-	case *proto.ReconfigRequest:
-		return nil, proto.ErrReconfigDisabled // as Apache's servers with their default reconfigEnabled=false
 	}
 	return nil, proto.ErrUnimplemented
 }

@@ -17,8 +17,8 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 	if e, ok := t.Body.(*txn.Error); ok {
 		code = e.Code
 	}
-	if w.barred != proto.OK && t.Type != proto.OpMulti {
-		code = w.barred // the leader knows less of why
+	if w.barred && t.Type != proto.OpMulti {
+		code = proto.ErrEphemeralOnLocal // the leader knows less of why
 	}
 	zxid := c.p.tree.LastZxid()
 	switch {

@@ -323,9 +323,10 @@ func TestChecksInOrder(t *testing.T) {
 		{"a path", proto.OpCreate, create("a", 0), proto.ErrSessionMoved},
 		{"an ephemeral", proto.OpCreate, create("/a", 1), proto.ErrSessionMoved},
 		{"a znode that is not there", proto.OpDelete, versioned("/none", -1), proto.ErrSessionMoved},
+		{"reconfig", proto.OpReconfig, proto.ReconfigRequest{ConfigID: -1}.Append(nil), proto.ErrReconfigDisabled},
 		{"an empty multi", proto.OpMulti, multi(), proto.OK},
 		{"a multi", proto.OpMulti, multi(part(proto.OpCreate, newNode("/a"))), proto.ErrSessionMoved},
-		{"a multi that fails before", proto.OpMulti, multi(part(proto.OpCreate, ephemeral("/a", 5))), proto.OK},
+		{"a multi that fails before", proto.OpMulti, multi(part(proto.OpCreateTTL, &proto.CreateRequest{Path: "/a", ACL: proto.WorldAnyone(), Flags: 5, TTL: 1000})), proto.OK},
 	} {
 		f := leader(t, nil)
 		c := f.connect()
