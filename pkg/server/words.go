@@ -184,10 +184,11 @@ func (w *words) mntr() fourletter.MntrAnswer {
 	return a
 }
 
-// peerState is Apache's text for role, phase and way of synchronisation.
+// peerState is Apache's text for role, phase and, while that lasts, way of
+// synchronisation.
 func peerState(s zab.Status) string {
 	text := s.Role.String() + " - " + s.Phase.String()
-	if s.Sync != zab.SyncNone {
+	if s.Phase == zab.Synchronization && s.Sync != zab.SyncNone {
 		text += " - " + s.Sync.String()
 	}
 	return text
