@@ -118,6 +118,7 @@ func FuzzRequests(f *testing.F) {
 		for i, op := range ops {
 			if err := c.Request(append(proto.RequestHeader{Xid: int32(i + 1), Op: op}.Append(nil), bodies[i]...)); err != nil {
 				ops = ops[:i+1]
+				c.Close() // as front does
 				break
 			}
 		}
