@@ -117,7 +117,7 @@ func (o *serverOptions) serve(c *cli.Context) error {
 		daemon.Started(o.env.getenv, nil)
 		notify(log, sd.SdNotifyReady)
 		go watchdog(ctx, srv, log)
-		log.Info("started", "version", o.env.build.version, "client port", cfg.ClientPort, "config", o.config, "pid", os.Getpid())
+		log.Info("started", "version", o.env.build.version, "client port", cfg.ClientPort, "secure client port", cfg.SecureClientPort, "config", o.config, "pid", os.Getpid())
 	}})
 	err = srv.Run(ctx)
 	notify(log, sd.SdNotifyStopping)
