@@ -55,17 +55,18 @@ type conn struct {
 
 	stage atomic.Int32 // one of the stages
 
-	mu      sync.Mutex
-	changed sync.Cond // something was written, or closing, or failed
-	buf     []byte    // frames to be written
-	spare   []byte    // for the next ones
-	sending int       // bytes being written, which are no longer in buf
-	counted int64     // of buf and sending, in Server.queued
-	held    bool      // the reader will flush
-	writing bool      // somebody flushes
-	closing bool      // write what is queued, then close
-	failed  bool      // nothing can be written any more
-	resume  func()    // to be called when the client is not behind any more; nil for none
+	mu           sync.Mutex
+	changed      sync.Cond // something was written, or closing, or failed
+	buf          []byte    // frames to be written
+	spare        []byte    // for the next ones
+	sending      int       // bytes being written, which are no longer in buf
+	counted      int64     // of buf and sending, in Server.queued
+	countedSince time.Time // when it became more than 0
+	held         bool      // the reader will flush
+	writing      bool      // somebody flushes
+	closing      bool      // write what is queued, then close
+	failed       bool      // nothing can be written any more
+	resume       func()    // to be called when the client is not behind any more; nil for none
 }
 
 func newConn(s *Server, nc net.Conn, ip netip.Addr) *conn {

@@ -3,12 +3,13 @@ package front
 import (
 	"context"
 	"sync/atomic"
+	"time"
 )
 
 // What is queued to clients that do not read is bounded for each of them
 // (softQueue, hardQueue) and for all together: when it is more than Config's
-// MaxQueued the connection with the most is given up, and above half of that each
-// may have less before its requests wait.
+// MaxQueued the slowest of those with the most are given up, and above half of that
+// each may have less before its requests wait.
 const (
 	defaultQueued = 256 << 20
 	crowdedQueue  = softQueue / 8
@@ -57,6 +58,9 @@ func (c *conn) count() {
 	if now == c.counted {
 		return
 	}
+	if c.counted == 0 {
+		c.countedSince = time.Now()
+	}
 	q := c.s.queued
 	bytes := q.bytes.Add(now - c.counted)
 	c.counted = now
@@ -81,15 +85,22 @@ func (s *Server) relieve(ctx context.Context) {
 	}
 }
 
-// endSlowest gives up the connection with the most bytes; false when there is none.
+// endSlowest gives up the connection that has been counted for longest, of those
+// with about the most bytes; false when there is none.
 func (s *Server) endSlowest() bool {
-	var slowest *conn
-	var most int64
 	s.mu.Lock()
+	var most int64
 	for c := range s.conns {
 		c.mu.Lock()
-		if c.counted > most {
-			slowest, most = c, c.counted
+		most = max(most, c.counted)
+		c.mu.Unlock()
+	}
+	var slowest *conn
+	var since time.Time
+	for c := range s.conns {
+		c.mu.Lock()
+		if c.counted > 0 && c.counted >= most/2 && (slowest == nil || c.countedSince.Before(since)) {
+			slowest, since = c, c.countedSince
 		}
 		c.mu.Unlock()
 	}
@@ -103,7 +114,7 @@ func (s *Server) endSlowest() bool {
 		return true // it has read just now
 	}
 	s.p.Stats().Guards.SlowReadersClosed.Add(1)
-	s.cfg.Logger.Warn("connection closed", "client", slowest.nc.RemoteAddr().String(), "why", "it does not read, and too much waits for all clients", "bytes", most)
+	s.cfg.Logger.Warn("connection closed", "client", slowest.nc.RemoteAddr().String(), "why", "it does not read, and too much waits for all clients", "bytes", slowest.counted)
 	slowest.fail()
 	return true
 }
