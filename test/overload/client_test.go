@@ -79,8 +79,12 @@ func (c *client) do(op proto.Op, body []byte) (*jute.Decoder, error) {
 	d := jute.NewDecoder(b)
 	var h proto.ReplyHeader
 	h.Decode(d)
-	if h.Xid != c.xid {
-		return nil, fmt.Errorf("%v: reply to %d, want %d", op, h.Xid, c.xid)
+	want := c.xid
+	if op == proto.OpPing {
+		want = proto.XidPing
+	}
+	if h.Xid != want {
+		return nil, fmt.Errorf("%v: reply to %d, want %d", op, h.Xid, want)
 	}
 	return d, errors.Join(d.Err(), h.Err.Err())
 }

@@ -192,9 +192,9 @@ func TestSession(t *testing.T) {
 		c.raw(stream[:n])
 		stream = stream[n:]
 	}
-	for xid := range int32(3) {
-		if code, _ := c.reply(xid + 1); code != proto.OK {
-			t.Errorf("request %d: %v", xid+1, code)
+	for _, xid := range []int32{1, 2, proto.XidPing} {
+		if code, _ := c.reply(xid); code != proto.OK {
+			t.Errorf("request %d: %v", xid, code)
 		}
 	}
 	// A whole request and the beginning of the next: the first is answered.
@@ -294,7 +294,7 @@ func TestLimits(t *testing.T) {
 	eventually(t, "one has gone", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.conns) == 1 })
 	session(t, s, 10000)
 	b.raw(b.request(proto.OpPing, nil))
-	b.reply(1)
+	b.reply(proto.XidPing)
 	s, _ = start(t, func(c *Config) { c.MaxConns = 1 })
 	session(t, s, 10000)
 	dial(t, s).gone("the second in all")
@@ -314,7 +314,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	other := session(t, s, 10000)
 	other.raw(other.request(proto.OpPing, nil))
-	other.reply(1) // the others are served
+	other.reply(proto.XidPing) // the others are served
 	s.mu.Lock()
 	for x := range s.conns {
 		x.mu.Lock()
