@@ -326,7 +326,9 @@ func TestChecksInOrder(t *testing.T) {
 		{"reconfig", proto.OpReconfig, proto.ReconfigRequest{ConfigID: -1}.Append(nil), proto.ErrReconfigDisabled},
 		{"an empty multi", proto.OpMulti, multi(), proto.OK},
 		{"a multi", proto.OpMulti, multi(part(proto.OpCreate, newNode("/a"))), proto.ErrSessionMoved},
-		{"a multi that fails before", proto.OpMulti, multi(part(proto.OpCreateTTL, &proto.CreateRequest{Path: "/a", ACL: proto.WorldAnyone(), Flags: 5, TTL: 1000})), proto.OK},
+		{"a multi that fails before", proto.OpMulti, multi(part(proto.OpCreateTTL,
+			&proto.CreateRequest{Path: "/a", ACL: proto.WorldAnyone(), Flags: proto.ModePersistentTTL, TTL: 1000})), proto.OK},
+		{"a multi with a TTL's flags and no TTL", proto.OpMulti, multi(part(proto.OpCreate, ephemeral("/a", 5))), proto.ErrMarshalling},
 	} {
 		f := leader(t, nil)
 		c := f.connect()
