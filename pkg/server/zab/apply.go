@@ -28,13 +28,14 @@ func (p *Peer) accept(in Packet) (bool, error) {
 // onPropose takes a proposal: during synchronisation aside, later to the log.
 func (p *Peer) onPropose(in Packet) error {
 	f := p.following
-	if f.stage == inService && !p.isVoter() {
+	if f.stage == inService && p.isObserver() {
 		return fmt.Errorf("%w: PROPOSAL %s sent to an observer: ignored", ErrProtocol, in.Zxid)
 	}
 	if ok, err := p.accept(in); !ok {
 		return err
 	}
-	pr := Proposal{in.Zxid, in.Data}
+	pr := Proposal{in.Zxid, in.Data, in.Members}
+	p.see(in.Members)
 	if f.stage == inService {
 		p.logAndAck(pr)
 	} else {
@@ -68,24 +69,42 @@ func (p *Peer) onCommit(in Packet) error {
 		return nil // a repetition
 	case len(open) == 0 || open[0].Zxid != in.Zxid:
 		return p.leave("COMMIT %s does not match what follows %s", in.Zxid, done)
-	case f.stage == inService:
+	}
+	members := open[0].Members
+	if f.stage == inService {
 		p.commitNext()
-	default:
+	} else {
 		f.ready++
 	}
+	if in.Kind == CommitAndActivate {
+		p.obey(in, members)
+	}
 	return nil
+}
+
+// obey puts a committed membership in force, and follows whom it designates.
+func (p *Peer) obey(in Packet, m *Membership) {
+	changed := p.activate(m)
+	switch {
+	case !p.cfg.Reconfig:
+	case p.following.stage == inService && in.Leader != p.following.leader && p.votes(in.Leader):
+		p.handOver(in.Leader)
+	case changed || in.Leader != p.following.leader:
+		p.look()
+	}
 }
 
 // onInform takes a committed proposal: an observer logs and applies it.
 func (p *Peer) onInform(in Packet) error {
 	f := p.following
-	if p.isVoter() {
+	if !p.isObserver() {
 		return p.leave("INFORM %s sent to a follower", in.Zxid)
 	}
 	if ok, err := p.accept(in); !ok {
 		return err
 	}
-	pr := Proposal{in.Zxid, in.Data}
+	pr := Proposal{in.Zxid, in.Data, in.Members}
+	p.see(in.Members)
 	switch {
 	case f.stage == inService:
 		p.log(pr)
@@ -94,6 +113,9 @@ func (p *Peer) onInform(in Packet) error {
 		return p.leave("INFORM %s while %s is not committed", in.Zxid, f.queue[f.ready].Zxid)
 	default:
 		f.queue, f.ready = append(f.queue, pr), f.ready+1
+	}
+	if in.Kind == InformAndActivate {
+		p.obey(in, in.Members)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import "fmt"
 // lead and serve.
 func (p *Peer) NextZxid() Zxid {
 	lead := p.leading
-	if lead == nil || lead.stage != established {
+	if lead == nil || lead.stage != established || lead.heir != nil {
 		return 0
 	}
 	return max(p.history.logged, MakeZxid(lead.epoch, 0)) + 1
@@ -14,7 +14,8 @@ func (p *Peer) NextZxid() Zxid {
 
 // Propose orders a transaction: it is logged here and on the followers and
 // committed when a quorum, this server being part of it or not, has it on disk.
-// The zxid must be NextZxid. Errors: [ErrNotLeader]; [ErrZxid]; [ErrEpochFull],
+// The zxid must be NextZxid, and of one that changes the membership [Peer.CheckReconfig]
+// has been asked. Errors: [ErrNotLeader]; [ErrZxid]; [ErrReconfig]; [ErrEpochFull],
 // when the peer gives up leadership instead.
 func (p *Peer) Propose(pr Proposal) error {
 	lead := p.leading
@@ -24,10 +25,13 @@ func (p *Peer) Propose(pr Proposal) error {
 		return fmt.Errorf("propose %s: %w", pr.Zxid, ErrNotLeader)
 	case pr.Zxid != next:
 		return fmt.Errorf("propose %s: %w %s", pr.Zxid, ErrZxid, next)
+	case pr.Members != nil && p.cfg.Reconfig && (pr.Members.Version != pr.Zxid || p.next != nil):
+		return fmt.Errorf("propose %s: %w: another is under way, or the version is not the zxid", pr.Zxid, ErrReconfig)
 	case next.Counter() == maxCounter:
 		p.look()
 		return fmt.Errorf("propose %s: %w", pr.Zxid, ErrEpochFull)
 	}
+	p.see(pr.Members)
 	p.log(pr)
 	for _, l := range lead.learners {
 		if l.receives() {
@@ -43,7 +47,7 @@ func (p *Peer) Propose(pr Proposal) error {
 
 func (p *Peer) sendProposal(l *learner, pr Proposal) {
 	l.proposed(pr.Zxid)
-	p.send(l.sid, Packet{Kind: Propose, Zxid: pr.Zxid, Data: pr.Data})
+	p.send(l.sid, Packet{Kind: Propose, Zxid: pr.Zxid, Data: pr.Data, Members: pr.Members})
 }
 
 // onAck takes the acknowledgement of a proposal, or of NEWLEADER.
@@ -66,9 +70,9 @@ func (p *Peer) onAck(l *learner, in Packet) error {
 // that has yet to take on this epoch's history does not count.
 func (p *Peer) commitAcked() {
 	lead := p.leading
-	for lead.stage == established && len(p.history.pending) > 0 {
+	for lead.stage == established && lead.heir == nil && len(p.history.pending) > 0 {
 		z := p.history.pending[0].Zxid
-		if !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
+		if !p.hasQuorumFor(z, func(sid Sid) bool {
 			if sid == p.cfg.Self {
 				return lead.acked >= z
 			}
@@ -77,7 +81,31 @@ func (p *Peer) commitAcked() {
 		}) {
 			return
 		}
-		p.publish(p.commitNext())
+		if pr := p.commitNext(); pr.Members == nil {
+			p.publish(pr)
+		} else {
+			p.reconfigure(pr)
+		}
+	}
+}
+
+// reconfigure puts a committed membership in force here and tells the learners to
+// do the same. When it designates another leader nothing more is committed: our time
+// is over when that one has left us, or a little later.
+func (p *Peer) reconfigure(pr Proposal) {
+	designated := p.designate(pr.Members, pr.Zxid)
+	for _, l := range p.leading.learners {
+		out := Packet{Kind: CommitAndActivate, Zxid: pr.Zxid, Leader: designated}
+		if l.observer {
+			out = Packet{Kind: InformAndActivate, Zxid: pr.Zxid, Data: pr.Data, Leader: designated, Members: pr.Members}
+		}
+		if l.stage >= syncing {
+			p.send(l.sid, out)
+		}
+	}
+	p.activate(pr.Members)
+	if designated != p.cfg.Self {
+		p.leading.heir, p.leading.wait = &designated, p.cfg.TickTime
 	}
 }
 

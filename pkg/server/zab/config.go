@@ -9,7 +9,15 @@ import (
 // [Peer.Tick]; a zero means the default, which suits a tick of 20 ms.
 type Config struct {
 	Self     Sid
-	Ensemble Ensemble // Self must be in it
+	Ensemble Ensemble // Self must be in it, unless Reconfig
+
+	// Membership that can change (reconfigEnabled). Without Reconfig the ensemble is
+	// for ever what Ensemble says, and what others tell about it does not count.
+	Reconfig  bool
+	Version   Zxid // see Membership, for this and the next two
+	Addresses map[Sid]string
+	Text      string
+	Next      *Membership // proposed, maybe committed: the newest one in the log or the tree, if newer than Version
 
 	// What the disk holds. The driver has applied everything up to LastZxid,
 	// committed or not: it counts as history.
@@ -67,7 +75,7 @@ func (c Config) validate() error {
 	if err := c.Ensemble.validate(); err != nil {
 		faults = append(faults, err)
 	}
-	require(c.Ensemble.IsVoter(c.Self) || c.Ensemble.IsObserver(c.Self), "server %d is not in the ensemble it should join", c.Self)
+	require(c.Reconfig || c.Ensemble.IsVoter(c.Self) || c.Ensemble.IsObserver(c.Self), "server %d is not in the ensemble it should join", c.Self)
 	require(c.WindowCount > 0 && c.WindowBytes >= 0, "window of %d proposals, %d bytes: must be positive", c.WindowCount, c.WindowBytes)
 	require(c.TickTime >= 2, "TickTime %d: at least 2 ticks", c.TickTime)
 	require(c.FinalizeWait > 0 && c.NotifyMin > 0 && c.NotifyMax >= c.NotifyMin && c.DialRetry > 0 && c.DialTries > 0,

@@ -50,6 +50,7 @@
 //	election.go   LOOKING: fast leader election
 //	leader.go     LEADING: discovery, synchronisation, liveness
 //	learner.go    the leader's view of one learner
+//	membership.go who is in the ensemble, and how that changes
 //	sync.go       how the leader brings a learner up to date
 //	broadcast.go  LEADING: proposals, acknowledgements, commits
 //	following.go  FOLLOWING and OBSERVING: joining; apply.go: what then arrives
@@ -69,5 +70,11 @@
 //   - An acknowledgement counts for the connection it came by. A learner that comes
 //     back, and is possibly told to truncate, has to acknowledge again.
 //   - There is no synchronisation from the transaction log: a learner below the
-//     window gets a snapshot. Membership does not change while a Peer lives.
+//     window gets a snapshot.
+//   - Who promises a new epoch, and who holds its history, is counted in a proposed
+//     membership as well as in the one in force; Apache counts promises in the latter
+//     only, so that two leaders could be promised the same epoch.
+//   - A learner is told of a membership that is proposed as of any proposal. Apache's
+//     leader gives it with NEWLEADER, and a late learner then acts on what may never
+//     be committed.
 package zab

@@ -43,7 +43,7 @@ func (b ballot) agrees(o ballot) bool {
 func (p *Peer) startElection() {
 	p.round++
 	initial := Vote{Leader: None, Zxid: None, PeerEpoch: None}
-	if p.isVoter() {
+	if p.members.IsVoter(p.cfg.Self) { // others may not know yet that we are to be one
 		initial = Vote{Leader: p.cfg.Self, Zxid: p.history.logged, PeerEpoch: p.epochs.Current}
 	}
 	p.election = &election{
@@ -54,13 +54,13 @@ func (p *Peer) startElection() {
 	p.countVotes()
 }
 
-func (p *Peer) isVoter() bool { return p.cfg.Ensemble.IsVoter(p.cfg.Self) }
+func (p *Peer) isVoter() bool { return p.votes(p.cfg.Self) }
 
 // beats is the order of votes: epoch, then zxid, then sid. A server without
 // weight never wins.
 func (p *Peer) beats(a, b Vote) bool {
 	order := cmp.Or(cmp.Compare(a.PeerEpoch, b.PeerEpoch), cmp.Compare(a.Zxid, b.Zxid), cmp.Compare(a.Leader, b.Leader))
-	return order > 0 && p.cfg.Ensemble.weight(a.Leader) != 0
+	return order > 0 && p.members.weight(a.Leader) != 0
 }
 
 // propose makes v, as of this round, our vote and tells every voter.
@@ -74,7 +74,7 @@ func (p *Peer) propose(v Vote) {
 }
 
 func (p *Peer) announce() {
-	for _, sid := range p.cfg.Ensemble.Voters {
+	for _, sid := range p.voters() {
 		if sid != p.cfg.Self {
 			p.notify(sid, p.election.proposal)
 		}
@@ -82,13 +82,14 @@ func (p *Peer) announce() {
 }
 
 func (p *Peer) notify(to Sid, v Vote) {
-	p.send(to, Packet{Kind: Notification, Vote: v, Role: p.place.Role, Version: notificationVersion})
+	p.send(to, Packet{Kind: Notification, Vote: v, Role: p.place.Role, Version: notificationVersion, Members: p.members})
 }
 
 // answer tells a voter what it seems not to know. Observers do not answer: it would
-// not count, and be answered in turn, without end.
+// not count, and be answered in turn, without end. A follower without a vote may
+// have one in a membership that it has not heard of.
 func (p *Peer) answer(to Sid, v Vote) {
-	if p.isVoter() {
+	if p.isVoter() || p.place.Role == Following {
 		p.notify(to, v)
 	}
 }
@@ -115,7 +116,8 @@ func (p *Peer) onNotification(in Packet) error {
 	if in.Role > Observing {
 		return fmt.Errorf("%w: notification from server %d: unknown state %d", ErrProtocol, in.From, in.Role)
 	}
-	if !p.cfg.Ensemble.IsVoter(in.From) {
+	p.compareMembers(in)
+	if !p.votes(in.From) {
 		p.tellObserver(in)
 		return nil
 	}
@@ -127,13 +129,34 @@ func (p *Peer) onNotification(in Packet) error {
 		if in.Role == Looking {
 			p.answer(in.From, p.vote)
 		}
-	case !p.cfg.Ensemble.IsVoter(in.Vote.Leader):
+	case !p.votes(in.Vote.Leader) && (in.Vote.Leader != None || in.Role != Looking):
 	case in.Role == Looking:
 		p.onVote(in)
 	case in.Role == Following || in.Role == Leading:
 		p.onSettled(in)
 	}
 	return nil
+}
+
+// compareMembers lets whoever looks for a leader by an old membership know ours.
+func (p *Peer) compareMembers(in Packet) {
+	switch {
+	case in.Members == nil || !p.cfg.Reconfig:
+	case p.election != nil && in.Members.Version > p.members.Version:
+		p.adopt(in.Members)
+	case in.Role == Looking && in.Members.Version < p.members.Version:
+		p.notify(in.From, p.currentVote())
+	}
+}
+
+// adopt takes over a newer membership that another server has been told to be
+// committed, and elects anew with it (FastLeaderElection.java, WorkerReceiver).
+func (p *Peer) adopt(m *Membership) {
+	was := p.members
+	p.activate(m)
+	if !p.members.same(was) {
+		p.startElection()
+	}
 }
 
 // isDeserted reports whether a voter that looks for a leader takes away what our
@@ -149,7 +172,7 @@ func (p *Peer) isDeserted(in Packet) bool {
 		return false
 	}
 	delete(p.leading.electors, in.From)
-	return !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
+	return !p.hasQuorum(func(sid Sid) bool {
 		return p.leading.electors[sid] || p.leading.learner(sid) != nil
 	})
 }
@@ -182,7 +205,7 @@ func (p *Peer) countVotes() {
 	e := p.election
 	agree := func(sid Sid) bool { return e.cast[sid].Vote == e.proposal }
 	switch {
-	case !p.cfg.Ensemble.HasQuorum(agree):
+	case e.proposal.Leader == None || !p.hasQuorum(agree):
 		e.finalize = 0
 	case p.allVoters(agree):
 		p.conclude(e.proposal, agree)
@@ -192,7 +215,7 @@ func (p *Peer) countVotes() {
 }
 
 func (p *Peer) allVoters(in func(Sid) bool) bool {
-	for _, sid := range p.cfg.Ensemble.Voters {
+	for _, sid := range p.voters() {
 		if !in(sid) {
 			return false
 		}
@@ -226,7 +249,8 @@ func (p *Peer) joinable(ballots map[Sid]ballot, told ballot) bool {
 	if told.Leader == p.cfg.Self {
 		confirmed = told.Round == p.round
 	}
-	if !confirmed || !p.cfg.Ensemble.HasQuorum(agree) {
+	// What is only proposed may never have reached those who have a leader.
+	if !confirmed || !p.members.HasQuorum(agree) {
 		return false
 	}
 	p.conclude(told.Vote, agree)
@@ -242,7 +266,7 @@ func (p *Peer) conclude(v Vote, agree func(Sid) bool) {
 		return
 	}
 	electors := map[Sid]bool{}
-	for _, sid := range p.cfg.Ensemble.Voters {
+	for _, sid := range p.voters() {
 		electors[sid] = sid == p.cfg.Self || agree(sid)
 	}
 	p.lead(electors)

@@ -14,6 +14,10 @@ var (
 	// ErrEpochFull refuses Propose when the epoch's counter is used up. The peer
 	// has stepped down; the next epoch starts again at 1.
 	ErrEpochFull = errors.New("the epoch has no zxids left, a new one must be elected")
+	// ErrReconfig refuses a membership: invalid, or another is under way.
+	ErrReconfig = errors.New("the membership cannot change now")
+	// ErrNoQuorum refuses a membership of which no quorum is connected and in sync.
+	ErrNoQuorum = errors.New("no quorum of the new membership is connected and in sync")
 	// ErrProtocol says that a packet breaks the protocol: malformed, or not to be
 	// expected from its sender at this time.
 	ErrProtocol = errors.New("zab protocol violation")

@@ -1,6 +1,9 @@
 package zab
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // following is the state of a follower or observer (Learner.java).
 type following struct {
@@ -11,6 +14,8 @@ type following struct {
 	tries  int // failed attempts to reach the leader
 	redial int // ticks until the next one; 0: one is under way
 	silent int // ticks since the leader was last heard
+
+	members *Membership // that came with NEWLEADER
 
 	queue []Proposal // received during synchronisation and not yet logged
 	ready int        // how many of these are committed: the first ones
@@ -40,7 +45,7 @@ func (p *Peer) follow(leader Sid) {
 // enterLearner tells the driver of the learner's progress.
 func (p *Peer) enterLearner(phase Phase, serving bool) {
 	role := Following
-	if !p.isVoter() {
+	if p.isObserver() {
 		role = Observing
 	}
 	p.enter(RoleChange{Role: role, Phase: phase, Leader: p.following.leader, Epoch: p.following.epoch, Serving: serving})
@@ -60,10 +65,10 @@ func (p *Peer) dialFailed() {
 func (p *Peer) register() {
 	p.following.stage, p.following.silent = registering, 0
 	kind := FollowerInfo
-	if !p.isVoter() {
+	if p.isObserver() {
 		kind = ObserverInfo
 	}
-	p.send(p.following.leader, Packet{Kind: kind, Epoch: p.epochs.Accepted, Zxid: MakeZxid(p.epochs.Accepted, 0)})
+	p.send(p.following.leader, Packet{Kind: kind, Epoch: p.epochs.Accepted, Zxid: MakeZxid(p.epochs.Accepted, 0), Members: p.members})
 }
 
 // tickFollowing redials, and leaves a leader that has been silent for too long.
@@ -101,9 +106,9 @@ func (p *Peer) stepFollowing(in Packet) error {
 		return p.onUpToDate()
 	case Propose:
 		return p.onPropose(in)
-	case Commit:
+	case Commit, CommitAndActivate:
 		return p.onCommit(in)
-	case Inform:
+	case Inform, InformAndActivate:
 		return p.onInform(in)
 	case Ping:
 		return p.onPing(in)
@@ -162,6 +167,7 @@ func (p *Peer) onSyncMode(in Packet) error {
 		p.sync = SyncSnap
 		p.out.install(in.Zxid)
 		p.history.install(in.Zxid)
+		p.forget()
 	default:
 		p.sync = SyncDiff
 	}
@@ -176,6 +182,7 @@ func (p *Peer) onTrunc(in Packet) error {
 	case in.Zxid < p.history.logged:
 		p.out.truncate(in.Zxid)
 		p.history.truncate(in.Zxid)
+		p.forget()
 	}
 	return nil
 }
@@ -192,6 +199,7 @@ func (p *Peer) onNewLeader(in Packet) error {
 	}
 	f.stage = joining
 	p.takeReady()
+	p.takeMembers(in.Members)
 	p.setEpochs(Epochs{Accepted: p.epochs.Accepted, Current: f.epoch})
 	p.whenDurable(func() {
 		f.stage = joined
@@ -220,14 +228,36 @@ func (p *Peer) onUpToDate() error {
 	f.stage = inService
 	p.vote.PeerEpoch = f.epoch
 	p.send(f.leader, Packet{Kind: Ack, Zxid: MakeZxid(f.epoch, 0)})
-	if p.isVoter() {
+	if !p.isObserver() {
 		p.ackQueue()
 	} else {
 		p.takeReady() // nothing else concerns an observer
 	}
 	f.queue = nil
+	if m := f.members; m != nil && (m.Version.Counter() == 0 || m.Version <= p.history.committed) && p.activate(m) {
+		p.look() // as an observer that is to follow, or the other way round
+		return nil
+	}
 	p.enterLearner(Broadcast, true)
 	return nil
+}
+
+// takeMembers notes the membership that goes with the leader's history. What we had
+// heard proposed beside it was never committed.
+func (p *Peer) takeMembers(m *Membership) {
+	if !p.cfg.Reconfig || m == nil {
+		return
+	}
+	p.following.members = m
+	if p.next != nil && p.next.Version > p.history.logged && !p.queued(p.next) {
+		p.next = nil
+	}
+	p.see(m)
+}
+
+// queued reports whether a proposal that waits to be logged makes m.
+func (p *Peer) queued(m *Membership) bool {
+	return slices.ContainsFunc(p.following.queue, func(pr Proposal) bool { return pr.Zxid == m.Version })
 }
 
 // ackQueue logs and acknowledges what was received, and applies what is committed.

@@ -22,6 +22,8 @@ type leading struct {
 	acked Zxid // the last of our own proposals on our own disk
 
 	ticks int // since the start, for pings and quorum checks
+
+	heir *Sid // who is to lead instead; we only wait for the learners to be told
 }
 
 // leaderStage is how far a leader has come.
@@ -80,8 +82,11 @@ func (p *Peer) onLearnerInfo(in Packet) error {
 	case in.Epoch < 0 || in.Epoch >= math.MaxInt32-1:
 		return fmt.Errorf("%w: %w: %s from server %d: acceptedEpoch %d out of range", ErrCloseLink, ErrProtocol, in.Kind, in.From, in.Epoch)
 	}
+	if in.Members != nil && p.cfg.Reconfig && in.Members.Version > p.newest().Version {
+		return fmt.Errorf("%w: server %d has the membership of %s, we have that of %s", ErrCloseLink, in.From, in.Members.Version, p.newest().Version)
+	}
 	lead := p.leading
-	votes := in.Kind == FollowerInfo && p.cfg.Ensemble.IsVoter(in.From)
+	votes := p.votes(in.From) // an observer's promise is as good: it may be a voter of the proposed membership
 	if lead.stage > proposing && in.Epoch > lead.epoch && votes {
 		// It will never join this epoch, and no other is due before we fail.
 		p.floor = max(p.floor, in.Epoch)
@@ -108,7 +113,7 @@ func (p *Peer) onLearnerInfo(in Packet) error {
 // promises it ourselves before anybody hears of it.
 func (p *Peer) settleEpoch() {
 	lead := p.leading
-	if lead.stage != proposing || !p.cfg.Ensemble.HasQuorum(func(sid Sid) bool { return lead.promises[sid] }) {
+	if lead.stage != proposing || !p.hasQuorum(func(sid Sid) bool { return lead.promises[sid] }) {
 		return
 	}
 	lead.stage = promising
@@ -137,7 +142,7 @@ func (p *Peer) onAckEpoch(l *learner, in Packet) error {
 		return p.drop(l, "ACKEPOCH out of turn")
 	case in.Zxid < -1 || in.Zxid.Epoch() > lead.epoch || in.Epoch < -1 || in.Epoch > lead.epoch:
 		return p.drop(l, "ACKEPOCH with zxid %s and currentEpoch %d makes no sense in epoch %d", in.Zxid, in.Epoch, lead.epoch)
-	case lead.stage == confirming && in.Epoch != -1 && lead.knowsLess(in.Epoch, in.Zxid):
+	case lead.stage == confirming && in.Epoch != -1 && lead.knowsLess(in.Epoch, in.Zxid) && p.bindsUs(l):
 		return p.drop(l, "it is ahead of us: epoch %d zxid %s, we have epoch %d zxid %s", in.Epoch, in.Zxid, lead.initial.Current, lead.last)
 	}
 	l.stage, l.last = confirmed, in.Zxid
@@ -149,6 +154,11 @@ func (p *Peer) onAckEpoch(l *learner, in Packet) error {
 	}
 	return nil
 }
+
+// bindsUs reports whether what a learner has may have been committed: an observer
+// has nothing else, and nothing was without the voters of the membership in force. A
+// server that is yet to become a voter may hold proposals of nobody else's.
+func (p *Peer) bindsUs(l *learner) bool { return l.observer || p.members.IsVoter(l.sid) }
 
 // knowsLess reports whether a history is more recent than ours (StateSummary.java).
 func (l *leading) knowsLess(epoch int64, last Zxid) bool {
@@ -163,6 +173,7 @@ func (p *Peer) settleHistory() {
 		return
 	}
 	lead.stage, lead.wait = synchronizing, p.cfg.InitLimit
+	p.number(lead.epoch)
 	p.enter(RoleChange{Role: Leading, Phase: Synchronization, Leader: p.cfg.Self, Epoch: lead.epoch})
 	p.setEpochs(Epochs{Accepted: lead.epoch, Current: lead.epoch})
 	p.whenDurable(func() {
@@ -178,7 +189,7 @@ func (p *Peer) settleHistory() {
 
 // hasLearnerQuorum reports whether we and the learners for which in holds are a quorum.
 func (p *Peer) hasLearnerQuorum(in func(*learner) bool) bool {
-	return p.cfg.Ensemble.HasQuorum(func(sid Sid) bool {
+	return p.hasQuorum(func(sid Sid) bool {
 		if sid == p.cfg.Self {
 			return true
 		}
@@ -195,16 +206,26 @@ func (p *Peer) startSync(l *learner) {
 	kind := map[SyncMode]Kind{SyncDiff: Diff, SyncTrunc: Trunc, SyncSnap: Snap}[plan.mode]
 	p.send(l.sid, Packet{Kind: kind, Zxid: plan.zxid})
 	for _, pr := range plan.send {
-		p.send(l.sid, Packet{Kind: Propose, Zxid: pr.Zxid, Data: pr.Data})
+		p.send(l.sid, Packet{Kind: Propose, Zxid: pr.Zxid, Data: pr.Data, Members: pr.Members})
 		p.send(l.sid, Packet{Kind: Commit, Zxid: pr.Zxid})
 	}
-	p.send(l.sid, Packet{Kind: NewLeader, Zxid: MakeZxid(p.leading.epoch, 0), Epoch: p.leading.epoch})
+	p.send(l.sid, Packet{Kind: NewLeader, Zxid: MakeZxid(p.leading.epoch, 0), Epoch: p.leading.epoch, Members: p.membersToJoin()})
 	if l.observer {
 		return
 	}
 	for _, pr := range p.history.pending {
 		p.sendProposal(l, pr)
 	}
+}
+
+// membersToJoin is the membership a learner takes on with our history: once we
+// serve the committed one, for a proposed one comes as a proposal; before that the
+// proposed one too, for it is in force when we serve.
+func (p *Peer) membersToJoin() *Membership {
+	if p.leading.stage == established {
+		return p.members
+	}
+	return p.newest()
 }
 
 // onNewLeaderAck takes a learner's word that it has our history on disk. Its
@@ -230,6 +251,11 @@ func (p *Peer) establish() {
 	}
 	lead.stage = established
 	p.vote.PeerEpoch = lead.epoch
+	p.activate(p.next)
+	if !p.members.IsVoter(p.cfg.Self) {
+		p.look() // it is not ours to lead any more
+		return
+	}
 	p.enter(RoleChange{Role: Leading, Phase: Broadcast, Leader: p.cfg.Self, Epoch: lead.epoch, Serving: true})
 	for _, l := range lead.learners {
 		if l.stage == synced {
@@ -249,9 +275,9 @@ func (p *Peer) serve(l *learner) {
 func (p *Peer) tickLeading() {
 	lead := p.leading
 	lead.ticks++
-	if lead.stage != established {
+	if lead.stage != established || lead.heir != nil {
 		if lead.wait--; lead.wait <= 0 {
-			p.look()
+			p.giveWay()
 			return
 		}
 	}

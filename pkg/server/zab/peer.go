@@ -8,6 +8,8 @@ type Peer struct {
 	cfg     Config
 	epochs  Epochs // as last written or asked to be written
 	history history
+	members *Membership // committed
+	next    *Membership // proposed after it, else nil
 
 	out     outbox
 	durable uint64     // everything up to the Ready of this mark is on disk
@@ -39,7 +41,14 @@ func New(c Config) (*Peer, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("zab: server %d: %w", c.Self, err)
 	}
-	p := &Peer{cfg: c, epochs: c.Epochs, history: newHistory(c), place: RoleChange{Leader: None}}
+	p := &Peer{
+		cfg: c, epochs: c.Epochs, history: newHistory(c), place: RoleChange{Leader: None},
+		members: &Membership{Ensemble: c.Ensemble, Version: c.Version, Addresses: c.Addresses, Text: c.Text},
+	}
+	if c.Reconfig && c.Next != nil && c.Next.Version > c.Version {
+		p.next = c.Next
+		p.forget()
+	}
 	p.adoptLoggedEpoch()
 	p.startElection()
 	return p, nil
@@ -108,6 +117,9 @@ func (p *Peer) LinkDown(sid Sid) {
 	switch {
 	case p.leading != nil:
 		p.leading.remove(sid)
+		if heir := p.leading.heir; heir != nil && *heir == sid {
+			p.giveWay()
+		}
 	case p.following == nil || p.following.leader != sid:
 	case p.following.stage == dialing:
 		p.dialFailed()
@@ -157,9 +169,15 @@ func (p *Peer) whenDurable(do func()) {
 	p.after = append(p.after, deferred{p.out.disk, do})
 }
 
-// look ends the present role and starts an election. All that is logged counts as
-// history from now on, so what is not yet applied is applied.
+// look ends the present role and starts an election.
 func (p *Peer) look() {
+	p.retire()
+	p.startElection()
+}
+
+// retire ends the present role. All that is logged counts as history from now on,
+// so what is not yet applied is applied.
+func (p *Peer) retire() {
 	leading, following := p.leading, p.following
 	p.leading, p.following, p.after, p.sync = nil, nil, nil, SyncNone
 	p.enter(RoleChange{Role: Looking, Phase: Election, Leader: None})
@@ -175,7 +193,7 @@ func (p *Peer) look() {
 		p.commitNext()
 	}
 	p.adoptLoggedEpoch()
-	p.startElection()
+	p.forget()
 }
 
 // enter takes a place in the ensemble and tells the driver.

@@ -187,16 +187,16 @@ func TestPlan(t *testing.T) {
 func TestWindowBounds(t *testing.T) {
 	w := window{maxCount: 10, maxBytes: 10}
 	for i := range uint32(6) {
-		w.add(Proposal{MakeZxid(1, i+1), make([]byte, 4)})
+		w.add(Proposal{Zxid: MakeZxid(1, i+1), Data: make([]byte, 4)})
 	}
 	if len(w.items) != 2 || w.bytes != 8 {
 		t.Errorf("%d items of %d bytes are kept, want 2 of 8", len(w.items), w.bytes)
 	}
-	w.add(Proposal{MakeZxid(1, 7), make([]byte, 40)})
+	w.add(Proposal{Zxid: MakeZxid(1, 7), Data: make([]byte, 40)})
 	if len(w.items) != 1 || w.bytes != 40 {
 		t.Errorf("%d items of %d bytes are kept, want the newest", len(w.items), w.bytes)
 	}
-	w.add(Proposal{MakeZxid(1, 8), nil})
+	w.add(Proposal{Zxid: MakeZxid(1, 8), Data: nil})
 	w.cut(MakeZxid(1, 8))
 	if len(w.items) != 1 {
 		t.Errorf("cut at the newest left %d items", len(w.items))

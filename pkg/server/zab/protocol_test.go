@@ -517,7 +517,7 @@ func BenchmarkCommit(b *testing.B) {
 	data := make([]byte, 100)
 	for b.Loop() {
 		z := p.NextZxid()
-		if err := p.Propose(Proposal{z, data}); err != nil {
+		if err := p.Propose(Proposal{Zxid: z, Data: data}); err != nil {
 			b.Fatal(err)
 		}
 		drain()

@@ -17,6 +17,11 @@ type Ready struct {
 	Install *Zxid
 	// Append adds to the log.
 	Append []Proposal
+	// Seen is a membership that was proposed, to be kept beside the one in force
+	// (Apache's file zoo.cfg.dynamic.next). A proposed one is in the log as well.
+	Seen *Membership
+	// Activate is the membership in force from now on.
+	Activate *Membership
 	// Epochs are to be written once all the above is synced.
 	Epochs *Epochs
 
@@ -36,7 +41,7 @@ type Ready struct {
 
 // NeedsDisk reports whether the Ready asks for something to be made durable.
 func (r Ready) NeedsDisk() bool {
-	return r.Truncate != nil || r.Install != nil || len(r.Append) > 0 || r.Epochs != nil
+	return r.Truncate != nil || r.Install != nil || len(r.Append) > 0 || r.Epochs != nil || r.Seen != nil || r.Activate != nil
 }
 
 // RoleChange is a peer's new place in the ensemble.
@@ -102,6 +107,14 @@ func (o *outbox) install(z Zxid) {
 func (o *outbox) append(p Proposal) {
 	r := o.newestForDisk(func(r *Ready) bool { return r.Epochs != nil })
 	r.Append = append(r.Append, p)
+}
+
+func (o *outbox) seen(m *Membership) {
+	o.newestForDisk(func(r *Ready) bool { return r.Seen != nil || r.Activate != nil || r.Epochs != nil }).Seen = m
+}
+
+func (o *outbox) activate(m *Membership) {
+	o.newestForDisk(func(r *Ready) bool { return r.Activate != nil || r.Epochs != nil }).Activate = m
 }
 
 func (o *outbox) epochs(e Epochs) { o.newestForDisk(never).Epochs = &e }

@@ -35,6 +35,8 @@ type simulation struct {
 	*world
 	rnd      *rand.Rand
 	proposed int
+	changed  int
+	calm     bool // no more changes of membership, which may replace the leader
 }
 
 // TestSimulation runs ensembles through random deliveries, broken links, partitions
@@ -69,7 +71,13 @@ func simulate(seed int64, trace func(string, ...any)) error {
 			c.Ensemble.Groups[sid] = int64(sid) % 2
 		}
 	}
+	c.Reconfig = rnd.Intn(2) == 0
 	s := &simulation{world: newWorld(c), rnd: rnd}
+	if c.Reconfig { // servers that may join
+		for range rnd.Intn(3) {
+			s.nodes = append(s.nodes, &node{world: s.world, sid: Sid(len(s.nodes) + 1)})
+		}
+	}
 	if trace != nil {
 		s.trace = trace
 	}
@@ -169,6 +177,9 @@ func (s *simulation) propose() {
 		}
 		s.proposed++
 		p := Proposal{Zxid: n.peer.NextZxid(), Data: fmt.Appendf(nil, "%d@%d", s.proposed, n.sid)}
+		if s.config.Reconfig && !s.calm && s.rnd.Intn(10) == 0 {
+			p.Members = s.change(n, p.Zxid)
+		}
 		s.trace("propose %s at %d", dotted(p.Zxid), n.sid)
 		if err := n.peer.Propose(p); err != nil {
 			s.fault("propose %v at %d: %v", p.Zxid, n.sid, err)
@@ -177,10 +188,33 @@ func (s *simulation) propose() {
 	}
 }
 
+// change makes up a membership that may be proposed at n, or is nil.
+func (s *simulation) change(n *node, z Zxid) *Membership {
+	m := &Membership{Version: z, Addresses: map[Sid]string{}}
+	for _, other := range s.nodes {
+		switch s.rnd.Intn(4) {
+		case 0, 1:
+			m.Voters = append(m.Voters, other.sid)
+		case 2:
+			m.Observers = append(m.Observers, other.sid)
+		}
+		if s.rnd.Intn(5) == 0 {
+			m.Addresses[other.sid] = fmt.Sprint("moved by ", z)
+		}
+	}
+	if err := n.peer.CheckReconfig(m.Ensemble); err != nil {
+		return nil
+	}
+	s.changed++
+	s.trace("  %d changes the ensemble to %v, observers %v", n.sid, m.Voters, m.Observers)
+	return m
+}
+
 // recover ends the faults. Within a bounded time one leader must serve, everybody
 // follow it, and a proposal be applied everywhere.
 func (s *simulation) recover() {
 	clear(s.cuts)
+	s.calm = true
 	s.trace("faults end")
 	for _, n := range s.nodes {
 		if n.peer == nil {
@@ -200,13 +234,29 @@ func (s *simulation) recover() {
 		case !s.together():
 			goal = 0
 		case goal == 0:
-			s.propose()
-			goal = len(s.order) + 1
+			before := s.proposed
+			if s.propose(); s.proposed > before { // a leader that makes room does not propose
+				goal = len(s.order) + 1
+			}
 		case len(s.order) >= goal && !slices.ContainsFunc(s.nodes, func(n *node) bool { return len(n.applied) < len(s.order) }):
+			s.agreeOnMembers()
 			return
 		}
 	}
 	s.fault("no recovery: %s", s.describeAll())
+}
+
+// agreeOnMembers checks, when all serve, that all have the membership in force.
+func (s *simulation) agreeOnMembers() {
+	want := s.nodes[0].peer.members
+	if m := membersOf(s.order); m != nil && m.Version > want.Version {
+		want = m
+	}
+	for _, n := range s.nodes {
+		if s.config.Reconfig && n.peer.members.Version != want.Version {
+			s.fault("%d goes by %s, others by %s", n.sid, n.peer.members, want)
+		}
+	}
 }
 
 // settle delivers and syncs until nothing is under way.
@@ -247,6 +297,12 @@ func (w *world) describeAll() string {
 		st := n.peer.Status()
 		fmt.Fprintf(&b, "\n    %d: %s; accepted %d current %d logged %s committed %s; %s", n.sid, showPlace(st.RoleChange),
 			st.Epochs.Accepted, st.Epochs.Current, dotted(st.LastLogged), dotted(st.LastCommitted), showVote(st.Vote))
+		if n.config.Reconfig {
+			fmt.Fprintf(&b, "; %s", n.peer.members)
+			if n.peer.next != nil {
+				fmt.Fprintf(&b, ", then %s", n.peer.next)
+			}
+		}
 	}
 	return b.String()
 }

@@ -11,6 +11,7 @@ type Status struct {
 	Vote          Vote  // the present proposal while looking, else what ended the election
 	Round         int64 // of the present or last election
 	Learners      []LearnerStatus
+	Members       *Membership // in force
 }
 
 // LearnerStatus is the leader's view of one learner.
@@ -27,7 +28,7 @@ func (p *Peer) Status() Status {
 	s := Status{
 		RoleChange: p.place, Sync: p.sync, Epochs: p.epochs,
 		LastLogged: p.history.logged, LastCommitted: p.history.committed,
-		Vote: p.currentVote(), Round: p.round,
+		Vote: p.currentVote(), Round: p.round, Members: p.members,
 	}
 	if p.leading != nil {
 		for _, l := range p.leading.learners {

@@ -113,12 +113,16 @@ const (
 	Commit                   // to a follower: Zxid
 	Inform                   // to an observer: Zxid, Data of a committed proposal
 	Ping                     // both ways: Zxid the leader proposed last
+	// When membership changes (3.5): Commit and Inform of the proposal that does it,
+	// with Leader, who is to lead from then on.
+	CommitAndActivate
+	InformAndActivate
 )
 
 // String returns the kind in the capitals of the protocol's documents.
 func (k Kind) String() string {
 	return name(k, "NOTIFICATION", "FOLLOWERINFO", "OBSERVERINFO", "LEADERINFO", "ACKEPOCH", "DIFF", "TRUNC", "SNAP",
-		"NEWLEADER", "UPTODATE", "PROPOSAL", "ACK", "COMMIT", "INFORM", "PING")
+		"NEWLEADER", "UPTODATE", "PROPOSAL", "ACK", "COMMIT", "INFORM", "PING", "COMMITANDACTIVATE", "INFORMANDACTIVATE")
 }
 
 // name returns the i-th of names, or the number when there is none.
@@ -147,6 +151,11 @@ type Packet struct {
 	Vote     Vote   // Notification
 	Role     Role   // Notification: what the sender does at present
 	Version  int    // Notification: 0 from Apache 3.4 (40 byte form), 2 from 3.5 on
+	Leader   Sid    // CommitAndActivate, InformAndActivate: the designated leader
+	// Members is a membership: in a Notification and in FollowerInfo the sender's (the
+	// latter carries its Version only), in NewLeader the leader's, in Propose and
+	// Inform what the transaction makes. Nil when not told.
+	Members *Membership
 }
 
 // notificationVersion is what our own notifications carry.
@@ -155,8 +164,9 @@ const notificationVersion = 2
 // Proposal is a transaction with its place in the order. Data is opaque, shared
 // and must not be changed.
 type Proposal struct {
-	Zxid Zxid
-	Data []byte
+	Zxid    Zxid
+	Data    []byte
+	Members *Membership // what it makes of the ensemble; nil for all but reconfig transactions
 }
 
 // Epochs are a peer's two promises, both on disk.

@@ -38,7 +38,9 @@ type node struct {
 	log     []Proposal // the disk as it will be after todo
 	applied []Proposal // the tree
 	place   RoleChange
-	snap    []Proposal // the snapshot received last
+	snap    []Proposal  // the snapshot received last
+	members *Membership // on disk: the one in force; nil: that of the start
+	seen    *Membership // on disk: proposed after it
 }
 
 // diskWork is a Ready with the snapshot its Install is about.
@@ -84,6 +86,14 @@ func (n *node) start(window int) {
 	c := n.config
 	c.Self, c.Epochs, c.LastZxid = n.sid, n.epochs, lastOf(n.disk)
 	c.Window = slices.Clone(n.disk[max(0, len(n.disk)-window):])
+	if m := n.members; m != nil {
+		c.Ensemble, c.Version, c.Addresses = m.Ensemble, m.Version, m.Addresses
+	}
+	if c.Next = n.seen; c.Reconfig {
+		if m := membersOf(n.disk); m != nil && (c.Next == nil || m.Version > c.Next.Version) {
+			c.Next = m
+		}
+	}
 	peer, err := New(c)
 	if err != nil {
 		n.fault("restart of %d: %v", n.sid, err)
@@ -122,6 +132,8 @@ func (n *node) write(r diskWork, keep int) int {
 	for _, p := range r.Append {
 		do(true, func() { n.disk = append(slices.Clip(n.disk), p) })
 	}
+	do(r.Seen != nil, func() { n.seen = r.Seen })
+	do(r.Activate != nil, func() { n.members = r.Activate })
 	do(r.Epochs != nil, func() {
 		if r.Epochs.Accepted < n.epochs.Accepted || r.Epochs.Current < n.epochs.Current {
 			n.fault("%d: epochs go back from %v to %v", n.sid, n.epochs, *r.Epochs)
@@ -233,9 +245,27 @@ func (n *node) serve() {
 		n.fault("leader %d of epoch %d: committed history %v, it has %v", n.sid, n.place.Epoch, short(n.order), short(n.applied))
 	}
 	n.order = slices.Clone(n.applied)
-	if !n.config.Ensemble.HasQuorum(func(sid Sid) bool { return n.node(sid).epochs.Current >= n.place.Epoch }) {
+	if !n.inForce().HasQuorum(func(sid Sid) bool { return n.node(sid).epochs.Current >= n.place.Epoch }) {
 		n.fault("leader %d serves, but epoch %d is not on a quorum's disks", n.sid, n.place.Epoch)
 	}
+}
+
+// inForce is the ensemble that the last committed change of membership made.
+func (w *world) inForce() Ensemble {
+	if m := membersOf(w.order); m != nil {
+		return m.Ensemble
+	}
+	return w.config.Ensemble
+}
+
+// membersOf is the newest membership in a history, or nil.
+func membersOf(h []Proposal) *Membership {
+	for _, p := range slices.Backward(h) {
+		if p.Members != nil {
+			return p.Members
+		}
+	}
+	return nil
 }
 
 // judge checks the promises that hold at any time.
@@ -243,7 +273,7 @@ func (n *node) judge() {
 	if n.place.Serving && !isPrefix(n.applied, n.order) {
 		n.fault("%d serves %v, committed is %v", n.sid, short(n.applied), short(n.order))
 	}
-	if !n.config.Ensemble.HasQuorum(func(sid Sid) bool { return isPrefix(n.order, n.node(sid).disk) }) {
+	if !n.inForce().HasQuorum(func(sid Sid) bool { return isPrefix(n.order, n.node(sid).disk) }) {
 		n.fault("%v is committed, but not on a quorum's disks", lastOf(n.order))
 	}
 }
