@@ -195,5 +195,6 @@ func (p *Pipeline) replaceTree(t *tree.Tree) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tree = t
+	p.writeMembership()
 	p.snapshot.plan(p.cfg)
 }

@@ -33,6 +33,7 @@ type fakeOrder struct {
 	forwarded   []quorum.Request
 	revalidated []int64
 	came        chan struct{} // something was forwarded, asked or proposed
+	check       error         // what CheckReconfig says
 }
 
 // A heldSync is to be answered behind so many proposals.
@@ -59,6 +60,13 @@ func (o *fakeOrder) Sync(epoch int64, _ zab.Sid, done func()) {
 	}
 	o.syncs = append(o.syncs, heldSync{len(o.proposed), done})
 	o.settle()
+}
+
+// CheckReconfig implements quorum.Order.
+func (o *fakeOrder) CheckReconfig(int64, string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.check
 }
 
 func (o *fakeOrder) Forward(r quorum.Request) {

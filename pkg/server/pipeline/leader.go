@@ -77,7 +77,7 @@ func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 	cur.prep.changes.tree = p.tree
 	cur.prep.changes.settle(p.tree.LastZxid())
 	var unreadable *prepItem
-	for n < len(items) && n < applyBatch && items[n].begin == nil && !items[n].end && items[n].write.Op != proto.OpSync {
+	for n < len(items) && n < applyBatch && items[n].batched() {
 		t := cur.prep.prepare(&items[n].write)
 		if t == nil {
 			unreadable = &items[n]
@@ -93,15 +93,32 @@ func (p *Pipeline) prepareBatch(cur *leading, items []prepItem) int {
 		p.order.Propose(cur.epoch, out)
 	}
 	if unreadable != nil {
-		conn, xid := unreadable.conn, unreadable.write.Cxid
-		p.order.Sync(cur.epoch, p.cfg.Self, func() { p.whenApplied(func() { conn.refuseWrite(xid, proto.ErrMarshalling) }) })
+		p.refuseUnreadable(cur, unreadable)
 		return n
 	}
-	if n < len(items) && items[n].write.Op == proto.OpSync && items[n].begin == nil && !items[n].end {
+	if n == len(items) || items[n].begin != nil || items[n].end {
+		return n
+	}
+	switch items[n].write.Op {
+	case proto.OpSync:
 		p.orderSync(cur, &items[n])
+		n++
+	case proto.OpReconfig:
+		p.prepareReconfig(cur, &items[n])
 		n++
 	}
 	return n
+}
+
+// refuseUnreadable answers a write that makes no transaction, in its turn.
+func (p *Pipeline) refuseUnreadable(cur *leading, it *prepItem) {
+	conn, xid := it.conn, it.write.Cxid
+	p.order.Sync(cur.epoch, p.cfg.Self, func() { p.whenApplied(func() { conn.refuseWrite(xid, proto.ErrMarshalling) }) })
+}
+
+// batched tells whether an item is a write that needs nobody but the preparer.
+func (it *prepItem) batched() bool {
+	return it.begin == nil && !it.end && it.write.Op != proto.OpSync && it.write.Op != proto.OpReconfig
 }
 
 // orderSync asks the order to tell when everything proposed so far has been

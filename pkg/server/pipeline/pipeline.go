@@ -44,6 +44,7 @@ import (
 
 	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
+	"github.com/zkctl/zkctl/pkg/server/proto"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/session"
 	"github.com/zkctl/zkctl/pkg/server/storage"
@@ -105,6 +106,12 @@ type Config struct {
 	// NoClosePaths leaves the list of ephemerals out of closeSession
 	// transactions (closeSessionTxn.enabled=false).
 	NoClosePaths bool
+	// Reconfigure makes the text of the membership that a reconfig request asks for,
+	// from the text of the present one; version is that of the new one. Its errors
+	// are a [proto.Code] or BADARGUMENTS. Nil: reconfigEnabled=false.
+	Reconfigure func(present string, r proto.ReconfigRequest, version int64) (string, error)
+	// Standalone says that there is no ensemble to reconfigure.
+	Standalone bool
 	// LeaderIdle keeps clients off this server while it leads (leaderServes=no).
 	LeaderIdle bool
 	// Metrics takes what is counted and measured; nil for nobody.
@@ -123,9 +130,10 @@ type Pipeline struct {
 	ids   *session.IDs
 	start time.Time
 
-	mu    sync.RWMutex // the tree, and the order of replies and events
-	tree  *tree.Tree
-	fuzzy bool // the tree may be ahead of its zxid; see checkDigest
+	mu         sync.RWMutex // the tree, and the order of replies and events
+	tree       *tree.Tree
+	fuzzy      bool // the tree may be ahead of its zxid; see checkDigest
+	membership membership
 
 	watches    *watch.Manager[*Conn]
 	memory     memory

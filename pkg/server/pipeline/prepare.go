@@ -16,9 +16,10 @@ import (
 // A write is a request on its way into the leader's prepare step.
 type write struct {
 	quorum.Request
-	from   zab.Sid // the server whose client asks
-	here   bool    // the client is connected to this server, and can be answered without a transaction
-	barred bool    // it may make no ephemeral znode
+	from   zab.Sid       // the server whose client asks
+	here   bool          // the client is connected to this server, and can be answered without a transaction
+	barred bool          // it may make no ephemeral znode
+	plan   *reconfigPlan // of a reconfig, else nil
 }
 
 // A preparer validates writes against the tree as it will be and turns each
@@ -101,6 +102,8 @@ func (p *preparer) body(w *write, t *txn.Txn) (txn.Body, error) {
 		return p.closeSession(w, t)
 	case proto.OpMulti:
 		return p.multi(w, t, d)
+	case proto.OpReconfig:
+		return p.reconfig(w, t)
 	case proto.OpDeleteContainer:
 		path := d.String()
 		if d.Err() != nil || nullPath(w.Body) {
@@ -113,7 +116,7 @@ func (p *preparer) body(w *write, t *txn.Txn) (txn.Body, error) {
 		return nil, err
 	}
 	switch w.Op {
-	case proto.OpSetData, proto.OpSetACL, proto.OpReconfig: // these find out themselves
+	case proto.OpSetData, proto.OpSetACL: // these find out themselves
 	default:
 		if nullPath(w.Body) {
 			return nil, proto.ErrMarshalling // a NullPointerException there
@@ -147,10 +150,6 @@ func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 		r := new(proto.SetACLRequest)
 		r.Decode(d)
 		body = r
-	case proto.OpReconfig:
-		r := new(proto.ReconfigRequest)
-		r.Decode(d)
-		body = r
 	default:
 		return proto.MultiOp{}, proto.ErrUnimplemented
 	}
@@ -163,11 +162,8 @@ func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 // operation validates one write and records what it will change. It sets
 // t.Type where the transaction's type differs from the request's.
 func (p *preparer) operation(op proto.MultiOp, w *write, t *txn.Txn) (txn.Body, error) {
-	switch r := op.Body.(type) { // these look at something else before the session
-	case *proto.CreateRequest:
+	if r, ok := op.Body.(*proto.CreateRequest); ok { // it looks at something else before the session
 		return p.create(op.Op, r, w, t)
-	case *proto.ReconfigRequest:
-		return nil, proto.ErrReconfigDisabled // as Apache's servers with their default reconfigEnabled=false
 	}
 	if err := p.checkSession(w); err != nil {
 		return nil, err

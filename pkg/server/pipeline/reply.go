@@ -26,6 +26,10 @@ func (c *Conn) replyWrite(w *waiting, t *txn.Txn, res *treeResult) {
 		c.Close() // without an answer: the client is somewhere else
 	case t.Type == proto.OpMulti: // the header says OK even when a part failed
 		c.reply(w, proto.OK, zxid, func(b []byte) []byte { return appendMultiResult(b, res) })
+	case t.Type == proto.OpReconfig:
+		c.reply(w, code, zxid, func(b []byte) []byte {
+			return res.Stat.Append(jute.AppendBuffer(b, t.Body.(*txn.SetData).Data)) // its decoder made that body
+		})
 	default:
 		c.reply(w, code, zxid, func(b []byte) []byte { return appendResult(b, w.Op, res) })
 	}

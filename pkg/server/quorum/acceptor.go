@@ -59,7 +59,7 @@ func (a *acceptor) close() {
 func (p *Peer) bindQuorumPort(ctx context.Context) []net.Listener {
 	const slowest = time.Second
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, slowest) {
-		listeners, err := listenOnAll(ctx, p.cfg.member(p.cfg.Self).Quorum, p.cfg.ListenOnAllIPs)
+		listeners, err := listenOnAll(ctx, p.directory.member(p.cfg.Self).Quorum, p.cfg.ListenOnAllIPs)
 		switch {
 		case err == nil:
 			return listeners
@@ -135,6 +135,9 @@ func (p *Peer) admit(a *acceptor, conn *timedConn, in *bufio.Reader, info learne
 	if old := p.links[sid]; old != nil {
 		p.log.Info("learner came back by another connection", "sid", sid)
 		old.close()
+	}
+	if p.cfg.Reconfig != nil {
+		first.Members = &zab.Membership{Version: zab.Zxid(info.configVersion)}
 	}
 	p.startLink(newLink(sid, conn, in), first)
 }

@@ -31,6 +31,9 @@ type Config struct {
 	ListenOnAllIPs bool          // listen on every address, not only on our own (quorumListenOnAllIPs)
 	BindTries      int           // attempts, 1 s apart, to open the election port before Run fails; default 3, negative is no bound
 
+	// Reconfig is nil when the members are these for ever.
+	Reconfig *Reconfig
+
 	// Text is the ensemble's configuration as servers send it to each other:
 	// "server.N=..." lines and "version=0" (QuorumMaj.java). Default: made from Members.
 	Text string
@@ -123,29 +126,31 @@ const dialLimit = time.Second
 func (c Config) initTimeout() time.Duration { return time.Duration(c.InitLimit) * c.TickTime }
 func (c Config) syncTimeout() time.Duration { return time.Duration(c.SyncLimit) * c.TickTime }
 
-// member returns the member of that sid, or nil.
-func (c Config) member(sid zab.Sid) *Member {
-	i := slices.IndexFunc(c.Members, func(m Member) bool { return m.Sid == sid })
-	if i < 0 {
-		return nil
+// membership is what the peer starts with.
+func (c Config) membership() Membership {
+	text, _, err := cutVersion(c.Text)
+	if err != nil {
+		text = c.Text
 	}
-	return &c.Members[i]
+	m := Membership{Members: c.Members, Groups: c.Groups, Weights: c.Weights, Text: text}
+	if c.Reconfig != nil {
+		m.Version = c.Reconfig.Version
+	}
+	return m
 }
 
 // zab is what the state machine is to start from.
 func (c Config) zab() zab.Config {
 	ticks := func(d time.Duration) int { return max(1, int((d+c.Tick-1)/c.Tick)) }
-	e := zab.Ensemble{Groups: c.Groups, Weights: c.Weights}
-	for _, m := range c.Members {
-		if m.Observer {
-			e.Observers = append(e.Observers, m.Sid)
-		} else {
-			e.Voters = append(e.Voters, m.Sid)
-		}
+	members := c.membership().zab()
+	var next *zab.Membership
+	if c.Reconfig != nil && c.Reconfig.Next != nil {
+		next = c.Reconfig.Next.zab()
 	}
 	tickTime := max(2, ticks(c.TickTime))
 	return zab.Config{
-		Self: c.Self, Ensemble: e,
+		Self: c.Self, Ensemble: members.Ensemble,
+		Reconfig: c.Reconfig != nil, Version: members.Version, Addresses: members.Addresses, Text: members.Text, Next: next,
 		Epochs: c.Epochs, LastZxid: c.LastZxid, Window: c.Window,
 		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes,
 		FinalizeWait: ticks(c.FinalizeWait), NotifyMin: ticks(c.NotifyMin), NotifyMax: ticks(c.NotifyMax),

@@ -95,7 +95,10 @@ func (e *election) read(c *correspondent, conn *electionConn) error {
 		if err != nil {
 			return err
 		}
-		p, err := parseNotification(b)
+		p, text, err := parseNotification(b)
+		if err == nil {
+			p.Members, err = e.cfg.readMembership(text, e.inForce())
+		}
 		switch {
 		case errors.Is(err, errUnknownState):
 			e.log.Debug("notification ignored", "sid", c.sid, "err", err)

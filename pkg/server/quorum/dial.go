@@ -142,7 +142,7 @@ func (p *Peer) dialLeader(sid zab.Sid) {
 	attempt := &dialAttempt{sid: sid, cancel: cancel}
 	p.dialling = attempt
 	var addresses []string
-	if m := p.cfg.member(sid); m != nil {
+	if m := p.directory.member(sid); m != nil {
 		addresses = m.Quorum
 	}
 	wait := dialPause(p.vain)

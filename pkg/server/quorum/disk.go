@@ -16,6 +16,7 @@ type diskJob struct {
 	install   *zab.Zxid
 	staged    Staged // for install
 	proposals []zab.Proposal
+	members   func() // writes memberships down; nil for none
 	epochs    *zab.Epochs
 	since     time.Time // when it was queued
 }
@@ -133,6 +134,12 @@ func (d *disk) one(j diskJob) error {
 		if err := d.log.Append(j.proposals); err != nil {
 			return fmt.Errorf("append %s to the log: %w", j.proposals[0].Zxid, err)
 		}
+	}
+	if j.members != nil {
+		if err := d.sync(); err != nil { // a membership is never ahead of its proposal
+			return err
+		}
+		j.members()
 	}
 	if j.epochs == nil {
 		return nil

@@ -20,6 +20,8 @@ type election struct {
 	cfg     Config
 	log     *slog.Logger
 	deliver func(zab.Packet) bool // hands a notification on; false when nobody listens any more
+	inForce func() zab.Zxid       // version of the membership in force
+	*directory
 
 	ctx       context.Context
 	stop      context.CancelFunc
@@ -35,25 +37,27 @@ type election struct {
 const (
 	maxGreetings = 128 // connections that may be introducing themselves at a time
 	maxStrangers = 64  // connected servers that are not in the configuration
+
+	bindPause = time.Second // between tries to open the election port
 )
 
 // openElection binds our election port and starts to accept. It retries a port
 // that is in use, BindTries times.
-func openElection(ctx context.Context, cfg Config, deliver func(zab.Packet) bool) (*election, error) {
+func openElection(ctx context.Context, cfg Config, d *directory, inForce func() zab.Zxid, deliver func(zab.Packet) bool) (*election, error) {
 	e := &election{
-		cfg: cfg, log: cfg.Logger.With("port", "election"), deliver: deliver,
+		cfg: cfg, log: cfg.Logger.With("port", "election"), deliver: deliver, directory: d, inForce: inForce,
 		greetings: make(chan struct{}, maxGreetings), others: map[zab.Sid]*correspondent{},
 	}
 	for try := 1; ; try++ {
 		var err error
-		if e.listeners, err = listenOnAll(ctx, cfg.member(cfg.Self).Election, cfg.ListenOnAllIPs); err == nil {
+		if e.listeners, err = listenOnAll(ctx, d.member(cfg.Self).Election, cfg.ListenOnAllIPs); err == nil {
 			break
 		}
 		if try == cfg.BindTries {
 			return nil, fmt.Errorf("open the election port after %d tries: %w", try, err)
 		}
 		e.log.Warn("cannot open the election port, trying again", "err", err)
-		if !pause(ctx, time.Second) {
+		if !pause(ctx, bindPause) {
 			return nil, ctx.Err()
 		}
 	}
@@ -67,8 +71,8 @@ func openElection(ctx context.Context, cfg Config, deliver func(zab.Packet) bool
 // close ends all connections and waits for the goroutines.
 func (e *election) close() {
 	e.stop()
-	closeAll(e.listeners)
 	e.mu.Lock()
+	closeAll(e.listeners)
 	for _, c := range e.others {
 		if c.conn != nil {
 			c.conn.close()
@@ -87,7 +91,7 @@ func (e *election) send(p zab.Packet) {
 	if c == nil {
 		return
 	}
-	c.pending = appendNotification(nil, p, e.cfg.Text)
+	c.pending = appendNotification(nil, p, withVersion(p.Members))
 	if c.conn != nil {
 		c.conn.wakeUp()
 		return
@@ -100,7 +104,7 @@ func (e *election) send(p zab.Packet) {
 func (e *election) correspondent(sid zab.Sid) *correspondent {
 	c := e.others[sid]
 	if c == nil {
-		if e.cfg.member(sid) == nil && e.strangers() >= maxStrangers {
+		if e.member(sid) == nil && e.strangers() >= maxStrangers {
 			return nil
 		}
 		c = &correspondent{sid: sid}
@@ -112,7 +116,7 @@ func (e *election) correspondent(sid zab.Sid) *correspondent {
 func (e *election) strangers() int {
 	n := 0
 	for sid := range e.others {
-		if e.cfg.member(sid) == nil {
+		if e.member(sid) == nil {
 			n++
 		}
 	}
@@ -122,7 +126,7 @@ func (e *election) strangers() int {
 // forget lets go of a server that is not in the configuration and not connected.
 // The caller holds mu.
 func (e *election) forget(c *correspondent) {
-	if c.conn == nil && !c.dialling && e.cfg.member(c.sid) == nil {
+	if c.conn == nil && !c.dialling && e.member(c.sid) == nil {
 		delete(e.others, c.sid)
 	}
 }
@@ -135,7 +139,7 @@ func (e *election) dial(c *correspondent) {
 	// What a server says of itself may be true on its own host only, and may not
 	// come from it, so what we are configured with goes first.
 	addresses := c.announced
-	if m := e.cfg.member(c.sid); m != nil && len(usableAddresses(m.Election)) > 0 {
+	if m := e.member(c.sid); m != nil && len(usableAddresses(m.Election)) > 0 {
 		addresses = m.Election
 	}
 	c.dialling = true
@@ -170,7 +174,7 @@ func (e *election) connect(c *correspondent, addresses []string) {
 
 // greeting is how we introduce ourselves. A wildcard is no address to be dialled.
 func (e *election) greeting() greeting {
-	return greeting{sid: int64(e.cfg.Self), addresses: usableAddresses(e.cfg.member(e.cfg.Self).Election)}
+	return greeting{sid: int64(e.cfg.Self), addresses: usableAddresses(e.member(e.cfg.Self).Election)}
 }
 
 // accepted takes an incoming connection. It does not wait.

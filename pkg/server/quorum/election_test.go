@@ -32,7 +32,7 @@ func openElectionTest(t *testing.T, self zab.Sid) *electionUnderTest {
 			Election: []string{fmt.Sprintf("%s%d:%d", network, sid, electionPort)}})
 	}
 	cfg := Config{Self: self, Members: u.members, TickTime: time.Second, InitLimit: 10, SyncLimit: 5, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
-	e, err := openElection(t.Context(), cfg.withDefaults(), func(p zab.Packet) bool { u.got <- p; return true })
+	e, err := openElection(t.Context(), cfg.withDefaults(), newDirectory(cfg.Self, cfg.Members), func() zab.Zxid { return 0 }, func(p zab.Packet) bool { u.got <- p; return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (u *electionUnderTest) expectVote(conn net.Conn, round int64) {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	if p, err := parseNotification(b); err != nil || p.Vote.Round != round {
+	if p, _, err := parseNotification(b); err != nil || p.Vote.Round != round {
 		u.t.Fatalf("got %+v, %v, want round %d", p, err, round)
 	}
 }
@@ -229,7 +229,7 @@ func TestElectionPassesOverUnknownState(t *testing.T) {
 // A server whose own address is a wildcard introduces itself in the old form, for
 // others to use what they are configured with.
 func TestElectionGreetsWithoutWildcard(t *testing.T) {
-	e := &election{cfg: Config{Self: 1, Members: []Member{{Sid: 1, Election: []string{"0.0.0.0:3888"}}}}}
+	e := &election{cfg: Config{Self: 1}, directory: newDirectory(1, []Member{{Sid: 1, Election: []string{"0.0.0.0:3888"}}})}
 	if got := e.greeting().append(nil); !bytes.Equal(got, []byte{0, 0, 0, 0, 0, 0, 0, 1}) {
 		t.Errorf("greeting %x", got)
 	}

@@ -12,12 +12,16 @@ func (p *Peer) execute(r zab.Ready) {
 	if r.Role != nil && !r.Role.Serving {
 		p.enter(*r.Role)
 	}
+	if r.Seen != nil || r.Activate != nil {
+		p.takeMembers(r.Seen, r.Activate)
+	}
 	if r.NeedsDisk() {
 		p.toDisk(r)
 	}
 	p.commit(r.Commit)
 	for _, out := range r.Send {
-		if out.Kind == zab.Commit || out.Kind == zab.Inform {
+		switch out.Kind {
+		case zab.Commit, zab.Inform, zab.CommitAndActivate, zab.InformAndActivate:
 			p.answerSyncs(out.To, out.Zxid)
 		}
 		p.send(out)
@@ -67,7 +71,7 @@ func (p *Peer) untilSync(ps []zab.Proposal) int {
 
 // toDisk queues a Ready's work for the disk.
 func (p *Peer) toDisk(r zab.Ready) {
-	job := diskJob{mark: r.Mark, truncate: r.Truncate, install: r.Install, proposals: r.Append, epochs: r.Epochs}
+	job := diskJob{mark: r.Mark, truncate: r.Truncate, install: r.Install, proposals: r.Append, epochs: r.Epochs, members: p.keep(r)}
 	if r.Install != nil {
 		job.staged, p.staged = p.staged, nil
 	}
@@ -135,7 +139,7 @@ func (p *Peer) send(out zab.Packet) {
 	if out.Kind == zab.Ping && p.place.Role != zab.Leading {
 		out.Data = appendTouches(p.machine.Touched())
 	}
-	item := outItem{packet: fromZab(out, p.cfg.Text)}
+	item := outItem{packet: fromZab(out)}
 	p.countSync(out.Kind)
 	if out.Kind == zab.Snap {
 		item.snapshot = p.takeSnapshot()

@@ -71,6 +71,10 @@ func (p *Peer) receive(l *link, in packet, staged Staged) {
 	case !ok:
 		return
 	}
+	if err := p.addMembers(&message, in); err != nil {
+		p.drop(l, err)
+		return
+	}
 	p.staged = staged
 	p.step(l, message)
 	if staged != nil {

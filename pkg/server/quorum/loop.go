@@ -21,6 +21,9 @@ type Peer struct {
 	disk    *disk
 	started atomic.Bool
 	status  atomic.Pointer[Status]
+	version atomic.Int64 // of the membership in force
+
+	directory *directory
 
 	// Set by Run before any other goroutine starts.
 	ctx      context.Context // ends with Run
@@ -37,6 +40,8 @@ type Peer struct {
 	staged   Staged            // received with the SNAP being stepped
 	rebasing uint64            // mark of the last job that changes the log's base; 0 when done
 	held     []func()          // what the machine is told once that is done
+	members  Membership        // in force
+	next     []Member          // proposed, else nil
 	applied  zab.Zxid          // last proposal given to Machine.Commit while leading
 	syncs    []pendingSync     // leader: not answered yet, in order
 	vain     int               // attempts to join a leader that failed in a row
@@ -65,8 +70,13 @@ func NewPeer(cfg Config, log Log, machine Machine) (*Peer, error) {
 	}
 	p := &Peer{
 		cfg: cfg, log: cfg.Logger.With("sid", cfg.Self), machine: machine, inbox: newInbox(),
-		zab: z, links: map[zab.Sid]*link{},
+		zab: z, links: map[zab.Sid]*link{}, members: cfg.membership(),
 	}
+	p.version.Store(int64(p.members.Version))
+	if cfg.Reconfig != nil && cfg.Reconfig.Next != nil {
+		p.next = cfg.Reconfig.Next.Members
+	}
+	p.directory = newDirectory(cfg.Self, p.next, cfg.Members)
 	p.disk = newDisk(log, machine, cfg.Metrics, p.onDurable, p.onDiskFailure)
 	p.publish()
 	return p, nil
@@ -84,7 +94,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	p.ctx, stop = context.WithCancel(ctx)
 	defer stop()
 	var err error
-	p.election, err = openElection(p.ctx, p.cfg, p.onNotification)
+	p.election, err = openElection(p.ctx, p.cfg, p.directory, p.inForce, p.onNotification)
 	if err != nil {
 		p.inbox.close()
 		if ctx.Err() != nil {

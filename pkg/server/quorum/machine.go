@@ -125,6 +125,11 @@ type Order interface {
 	// done is dropped when the term ends first. When from is another server the
 	// peer sends it SYNC, and done may be nil.
 	Sync(epoch int64, from zab.Sid, done func())
+	// CheckReconfig says why the membership of that text cannot be proposed in this term
+	// as things are, or nil. Errors: [zab.ErrReconfig], [zab.ErrNoQuorum],
+	// [zab.ErrNotLeader], or what is wrong with the text. It waits for the peer's loop, which
+	// must not wait for the caller.
+	CheckReconfig(epoch int64, text string) error
 	// Forward sends a client's write or sync to the leader. It is dropped when
 	// the link is gone: the term ends then.
 	Forward(Request)

@@ -44,9 +44,8 @@ func parseLearnerInfo(b []byte) (learnerInfo, error) {
 // errOldLearner refuses learners from before Zab 1.0, which 3.4 brought.
 var errOldLearner = fmt.Errorf("%w: the learner does not speak Zab 1.0; it must be ZooKeeper 3.4 or later", errWire)
 
-// fromZab makes the packet that carries a message of zab's. Text is the ensemble's
-// configuration, for NEWLEADER.
-func fromZab(p zab.Packet, text string) packet {
+// fromZab makes the packet that carries a message of zab's.
+func fromZab(p zab.Packet) packet {
 	out := packet{zxid: int64(p.Zxid)}
 	switch p.Kind {
 	case zab.FollowerInfo, zab.ObserverInfo:
@@ -55,7 +54,11 @@ func fromZab(p zab.Packet, text string) packet {
 			out.kind = typeObserverInfo
 		}
 		out.zxid = int64(zab.MakeZxid(p.Epoch, 0))
-		out.data = learnerInfo{sid: int64(p.From), version: protocolVersion}.append(nil)
+		info := learnerInfo{sid: int64(p.From), version: protocolVersion}
+		if p.Members != nil {
+			info.configVersion = int64(p.Members.Version)
+		}
+		out.data = info.append(nil)
 	case zab.LeaderInfo:
 		out.kind, out.data = typeLeaderInfo, jute.AppendInt(nil, protocolVersion)
 	case zab.AckEpoch:
@@ -68,8 +71,8 @@ func fromZab(p zab.Packet, text string) packet {
 		out.kind = typeSnap
 	case zab.NewLeader:
 		out.kind = typeNewLeader
-		if text != "" {
-			out.data = []byte(text)
+		if p.Members != nil {
+			out.data = []byte(withVersion(p.Members))
 		}
 	case zab.UpToDate:
 		out.kind, out.zxid = typeUpToDate, -1
@@ -81,6 +84,10 @@ func fromZab(p zab.Packet, text string) packet {
 		out.kind = typeCommit
 	case zab.Inform:
 		out.kind, out.data = typeInform, p.Data
+	case zab.CommitAndActivate:
+		out.kind, out.data = typeCommitAndActivate, jute.AppendLong(nil, int64(p.Leader))
+	case zab.InformAndActivate:
+		out.kind, out.data = typeInformAndActivate, append(jute.AppendLong(nil, int64(p.Leader)), p.Data...)
 	case zab.Ping:
 		out.kind, out.data = typePing, p.Data
 	}
@@ -95,12 +102,16 @@ func zabKind(t packetType) (zab.Kind, bool) {
 		return zab.Propose, true
 	case typeAck:
 		return zab.Ack, true
-	case typeCommit, typeCommitAndActivate: // membership does not change here
+	case typeCommit:
 		return zab.Commit, true
+	case typeCommitAndActivate:
+		return zab.CommitAndActivate, true
 	case typePing:
 		return zab.Ping, true
-	case typeInform, typeInformAndActivate:
+	case typeInform:
 		return zab.Inform, true
+	case typeInformAndActivate:
+		return zab.InformAndActivate, true
 	case typeNewLeader:
 		return zab.NewLeader, true
 	case typeFollowerInfo:
@@ -145,7 +156,12 @@ func toZab(p packet) (zab.Packet, bool, error) {
 		if len(p.data) < 8 {
 			return zab.Packet{}, false, fmt.Errorf("%w: INFORMANDACTIVATE with %d bytes of data", errWire, len(p.data))
 		}
-		out.Data = p.data[8:] // behind the designated leader
+		out.Leader, out.Data = zab.Sid(jute.NewDecoder(p.data).Long()), p.data[8:]
+	case typeCommitAndActivate:
+		if len(p.data) < 8 {
+			return zab.Packet{}, false, fmt.Errorf("%w: COMMITANDACTIVATE with %d bytes of data", errWire, len(p.data))
+		}
+		out.Leader = zab.Sid(jute.NewDecoder(p.data).Long())
 	}
 	return out, true, nil
 }

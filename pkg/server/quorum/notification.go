@@ -114,15 +114,15 @@ func appendNotification(b []byte, p zab.Packet, text string) []byte {
 
 // parseNotification reads a notification of any length that servers send or sent:
 // 28 bytes (no peerEpoch), 40 (3.4; its version does not count), or 44 and more.
-// The configuration is not looked at.
-func parseNotification(b []byte) (zab.Packet, error) {
+// The configuration is returned as it is.
+func parseNotification(b []byte) (p zab.Packet, text string, err error) {
 	const short, medium = 28, 40
 	if len(b) < medium && len(b) != short {
-		return zab.Packet{}, fmt.Errorf("%w: notification of %d bytes", errWire, len(b))
+		return zab.Packet{}, "", fmt.Errorf("%w: notification of %d bytes", errWire, len(b))
 	}
 	d := jute.NewDecoder(b)
 	role := d.Int()
-	p := zab.Packet{Kind: zab.Notification, Role: zab.Role(role)}
+	p = zab.Packet{Kind: zab.Notification, Role: zab.Role(role)}
 	p.Vote = zab.Vote{Leader: zab.Sid(d.Long()), Zxid: zab.Zxid(d.Long()), Round: d.Long()}
 	p.Vote.PeerEpoch = p.Vote.Zxid.Epoch()
 	if len(b) > short {
@@ -132,15 +132,18 @@ func parseNotification(b []byte) (zab.Packet, error) {
 		p.Version = int(d.Int())
 	}
 	if p.Version > 1 {
-		if n := d.Int(); n < 0 || int(n) > d.Len() {
+		n := d.Int()
+		if n < 0 || int(n) > d.Len() {
 			d.Fail("configuration of %d bytes, %d left", n, d.Len())
+		} else {
+			text = string(d.Rest()[:n])
 		}
 	}
 	if d.Err() != nil {
-		return zab.Packet{}, fmt.Errorf("%w: notification: %w", errWire, d.Err())
+		return zab.Packet{}, "", fmt.Errorf("%w: notification: %w", errWire, d.Err())
 	}
 	if role < int32(zab.Looking) || role > int32(zab.Observing) {
-		return zab.Packet{}, fmt.Errorf("%w %d", errUnknownState, role)
+		return zab.Packet{}, "", fmt.Errorf("%w %d", errUnknownState, role)
 	}
-	return p, nil
+	return p, text, nil
 }

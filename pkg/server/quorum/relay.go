@@ -72,7 +72,10 @@ func (p *Peer) propose(epoch int64, ps []zab.Proposal) {
 		return
 	}
 	for _, pr := range ps {
-		err := p.zab.Propose(pr)
+		var err error
+		if pr.Members, err = p.cfg.membersOf(pr.Data); err == nil {
+			err = p.zab.Propose(pr)
+		}
 		switch {
 		case err == nil:
 			p.counts.proposalSizes.add(len(pr.Data))

@@ -143,6 +143,9 @@ func (s *Solo) Sync(epoch int64, _ zab.Sid, done func()) {
 	})
 }
 
+// CheckReconfig refuses: a server that stands alone has no ensemble.
+func (s *Solo) CheckReconfig(int64, string) error { return zab.ErrReconfig }
+
 // Forward does nothing: there is no other server.
 func (s *Solo) Forward(Request) {}
 

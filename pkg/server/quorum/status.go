@@ -47,11 +47,7 @@ func (p *Peer) publish() {
 	if c := p.counts.proposalSizes; c.count > 0 {
 		s.LastProposal, s.MinProposal, s.MaxProposal = c.last, c.min, c.max
 	}
-	for _, m := range p.cfg.Members {
-		if !m.Observer {
-			s.QuorumSize++
-		}
-	}
+	s.QuorumSize = len(s.Members.Voters)
 	for _, l := range s.Learners {
 		all, synced := &s.Followers, &s.SyncedFollowers
 		if l.Observer {
