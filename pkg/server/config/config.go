@@ -340,9 +340,7 @@ const (
 func (c *Config) Distributed() bool { return !c.StandaloneEnabled || len(c.Voters()) > 1 }
 
 // Voters are the participants, by ascending id.
-func (c *Config) Voters() []Server {
-	return slices.DeleteFunc(slices.Clone(c.Servers), func(s Server) bool { return s.Role != Participant })
-}
+func (c *Config) Voters() []Server { return c.Membership().Voters() }
 
 // Self is this server's entry in Servers, once [Config.ReadMyID] set MyID. It is
 // the zero Server when there is none, as in standalone mode.
@@ -352,13 +350,7 @@ func (c *Config) Self() Server {
 }
 
 // Server finds a member by id.
-func (c *Config) Server(id int64) (Server, bool) {
-	i, ok := slices.BinarySearchFunc(c.Servers, id, func(s Server, id int64) int { return cmp.Compare(s.ID, id) })
-	if !ok {
-		return Server{}, false
-	}
-	return c.Servers[i], true
-}
+func (c *Config) Server(id int64) (Server, bool) { return c.Membership().Server(id) }
 
 // WordAllowed tells whether the four-letter word is answered.
 func (c *Config) WordAllowed(word string) bool {

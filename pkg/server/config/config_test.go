@@ -133,6 +133,7 @@ func TestParseServer(t *testing.T) {
 		{"zk1:2888:3888", Server{ID: 1, Addresses: []Address{{"zk1", 2888, 3888}}}, "zk1:2888:3888:participant"},
 		{"zk1:2888:3888:OBSERVER;2181", Server{ID: 1, Addresses: []Address{{"zk1", 2888, 3888}}, Role: Observer, ClientHost: "0.0.0.0", ClientPort: 2181}, "zk1:2888:3888:observer;0.0.0.0:2181"},
 		{"[::1]:1:2;[fe80::2]:3", Server{ID: 1, Addresses: []Address{{"::1", 1, 2}}, ClientHost: "fe80::2", ClientPort: 3}, "[0:0:0:0:0:0:0:1]:1:2:participant;[fe80:0:0:0:0:0:0:2]:3"},
+		{"a:1:2|b:3:4:observer", Server{ID: 1, Addresses: []Address{{"a", 1, 2}, {"b", 3, 4}}, Role: Observer}, "a:1:2|b:3:4:observer"},
 		{"a:1:2|b:3:4", Server{ID: 1, Addresses: []Address{{"a", 1, 2}, {"b", 3, 4}}}, "a:1:2|b:3:4:participant"},
 	}
 	for _, tt := range tests {
@@ -145,7 +146,7 @@ func TestParseServer(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "a", "a:1", ":1:2", "a:1:2:3", "a:1:2:participant:x", "a:1:2;", "a:1:2;b:c", "a:1:2;1;2",
-		"[::1:1:2", "[::1]", "[::1]x:1:2", "a:1:2|", "a:1:2|b:1:2:observer", "a:65536:1", "a:-1:2"} {
+		"[::1:1:2", "[::1]", "[::1]x:1:2", "a:1:2|", "a:1:2:participant|b:1:2:observer", "a:65536:1", "a:-1:2"} {
 		if s, err := ParseServer(1, bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, s)
 		}

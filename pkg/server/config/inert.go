@@ -25,7 +25,6 @@ func notHonoured() []inert {
 		{"snapshots are written without compression; compressed ones are read", []string{"snapshot.compression.method"}},
 		{"observers always log", []string{"syncEnabled"}},
 		{"observers connect to the leader", []string{"observerMasterPort"}},
-		{"membership changes while running are not offered; change the list and restart one server after the other", []string{"reconfigEnabled"}},
 		{"servers do not authenticate to each other", []string{
 			"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
 			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",

@@ -51,13 +51,15 @@ func ParseProperties(text []byte) ([]Property, []*SyntaxError) {
 // scanner hands out logical lines: natural lines joined where one ends in an
 // odd number of backslashes.
 type scanner struct {
-	text []byte
-	pos  int
-	line int // number of the natural line at pos
+	text  []byte
+	pos   int
+	line  int // number of the natural line at pos
+	start int // where the logical line that next gave starts; it ends at pos
 }
 
 func (s *scanner) next() (logical []byte, line int, ok bool) {
 	for s.pos < len(s.text) {
+		s.start = s.pos
 		part := bytes.TrimLeft(s.natural(), " \t\f")
 		line = s.line - 1
 		if len(part) == 0 || part[0] == '#' || part[0] == '!' {

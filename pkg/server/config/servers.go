@@ -78,7 +78,8 @@ func (s Server) ports(of func(Address) int) string {
 	return strings.Join(ports, "|")
 }
 
-// hostText is the host as Java prints it: IPv6 in brackets, without "::".
+// hostText is the host as Java prints it: IPv6 in brackets, without "::", and
+// with its zone if it has one.
 func hostText(host string) string {
 	ip, err := netip.ParseAddr(host)
 	if err != nil || !ip.Is6() {
@@ -89,7 +90,11 @@ func hostText(host string) string {
 	for i := range groups {
 		groups[i] = strconv.FormatUint(uint64(raw[2*i])<<8|uint64(raw[2*i+1]), 16)
 	}
-	return "[" + strings.Join(groups, ":") + "]"
+	text := strings.Join(groups, ":")
+	if zone := ip.Zone(); zone != "" {
+		text += "%" + zone
+	}
+	return "[" + text + "]"
 }
 
 // Group is one line group.N=sid:sid... of hierarchical quorums.
@@ -109,15 +114,18 @@ func ParseServer(id int64, value string) (Server, error) {
 			return Server{}, err
 		}
 	}
-	for i, part := range strings.Split(members, "|") {
+	said := false
+	for part := range strings.SplitSeq(members, "|") {
 		addr, role, err := parseAddress(part)
 		if err != nil {
 			return Server{}, err
 		}
-		if i > 0 && role != s.Role {
+		if role != nil && said && *role != s.Role {
 			return Server{}, fmt.Errorf("its addresses have different roles")
 		}
-		s.Role = role
+		if role != nil {
+			s.Role, said = *role, true
+		}
 		s.Addresses = append(s.Addresses, addr)
 	}
 	return s, nil
@@ -139,32 +147,34 @@ func (s *Server) parseClient(text string) error {
 	return err
 }
 
-func parseAddress(text string) (Address, Role, error) {
+// parseAddress gives no role where the address has none: one address may say it
+// for all, and servers write it after the last.
+func parseAddress(text string) (Address, *Role, error) {
 	parts, err := splitHost(text)
 	if err != nil {
-		return Address{}, 0, err
+		return Address{}, nil, err
 	}
 	if len(parts) < 3 || len(parts) > 4 || parts[0] == "" {
-		return Address{}, 0, fmt.Errorf("%q does not read host:quorumPort:electionPort[:role]", text)
+		return Address{}, nil, fmt.Errorf("%q does not read host:quorumPort:electionPort[:role]", text)
 	}
 	a := Address{Host: parts[0]}
 	if a.QuorumPort, err = parsePort("quorum", parts[1]); err != nil {
-		return Address{}, 0, err
+		return Address{}, nil, err
 	}
 	if a.ElectionPort, err = parsePort("election", parts[2]); err != nil {
-		return Address{}, 0, err
+		return Address{}, nil, err
 	}
 	if a.QuorumPort == a.ElectionPort {
-		return Address{}, 0, fmt.Errorf("quorum and election port are both %d", a.QuorumPort)
+		return Address{}, nil, fmt.Errorf("quorum and election port are both %d", a.QuorumPort)
 	}
 	if len(parts) == 3 {
-		return a, Participant, nil
+		return a, nil, nil
 	}
 	role, ok := parseRole(parts[3])
 	if !ok {
-		return Address{}, 0, fmt.Errorf("%q is no role", parts[3])
+		return Address{}, nil, fmt.Errorf("%q is no role", parts[3])
 	}
-	return a, role, nil
+	return a, &role, nil
 }
 
 func parsePort(what, text string) (int, error) {
@@ -212,9 +222,9 @@ func (r *reader) member(p Property) {
 	case "group":
 		r.group(p, id)
 	case "weight":
-		w, err := strconv.ParseInt(p.Value, 10, 64)
-		if err != nil || w < 0 {
-			r.fault(p.Line, p.Key, fmt.Sprintf("weight %q is not a whole number from 0", p.Value), "write for instance weight.1=1")
+		w, err := parseWeight(p.Value)
+		if err != nil {
+			r.fault(p.Line, p.Key, err.Error(), "write for instance weight.1=1")
 			return
 		}
 		r.cfg.Weights[id] = w
@@ -238,47 +248,17 @@ func (r *reader) server(p Property, id int64) {
 }
 
 func (r *reader) group(p Property, id int64) {
-	g := Group{ID: id}
-	for text := range strings.SplitSeq(p.Value, ":") {
-		sid, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			r.fault(p.Line, p.Key, fmt.Sprintf("%q is no server number", text), "write for instance group.1=1:2:3")
-			return
-		}
-		g.Servers = append(g.Servers, sid)
+	g, err := parseGroup(id, p.Value)
+	if err != nil {
+		r.fault(p.Line, p.Key, err.Error(), "write for instance group.1=1:2:3")
+		return
 	}
 	r.cfg.Groups = append(r.cfg.Groups, g)
 	slices.SortFunc(r.cfg.Groups, func(a, b Group) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// QuorumText is the member list in the text form that servers exchange and that
-// /zookeeper/config holds: a line a server, groups and weights, then the version
-// without a newline after it. Source: QuorumMaj.java, QuorumHierarchical.java.
-func (c *Config) QuorumText() string {
-	var b strings.Builder
-	for _, s := range c.Servers {
-		fmt.Fprintf(&b, "server.%d=%s\n", s.ID, s)
-	}
-	for _, g := range c.Groups {
-		ids := make([]string, len(g.Servers))
-		for i, id := range g.Servers {
-			ids[i] = strconv.FormatInt(id, 10)
-		}
-		fmt.Fprintf(&b, "group.%d=%s\n", g.ID, strings.Join(ids, ":"))
-	}
-	if len(c.Groups) > 0 {
-		for _, s := range c.Voters() {
-			fmt.Fprintf(&b, "weight.%d=%d\n", s.ID, c.Weight(s.ID))
-		}
-	}
-	fmt.Fprintf(&b, "version=%x", c.Version)
-	return b.String()
-}
+// QuorumText is [Membership.Text] of the member list.
+func (c *Config) QuorumText() string { return c.Membership().Text() }
 
 // Weight is the server's weight in hierarchical quorums: 1 unless weight.N says otherwise.
-func (c *Config) Weight(id int64) int64 {
-	if w, ok := c.Weights[id]; ok {
-		return w
-	}
-	return 1
-}
+func (c *Config) Weight(id int64) int64 { return c.Membership().Weight(id) }

@@ -167,26 +167,19 @@ func (r *reader) checkGroups() {
 
 // checkAddressesUnique refuses two listeners on one host and port.
 func (r *reader) checkAddressesUnique() {
-	taken := map[string]int64{}
-	claim := func(id int64, host string, port int) {
-		at := net.JoinHostPort(host, strconv.Itoa(port))
-		if other, clash := taken[at]; clash {
-			who := fmt.Sprintf("servers %d and %d both use", other, id)
-			if other == id {
-				who = fmt.Sprintf("server %d twice uses", id)
-			}
-			r.memberFault(r.serverLine[id], fmt.Sprintf("%s %s", who, at), "give each its own host or port")
-			return
-		}
-		taken[at] = id
-	}
+	taken := addressBook{}
 	for _, s := range r.cfg.Servers {
-		for _, a := range s.Addresses {
-			claim(s.ID, a.Host, a.QuorumPort)
-			claim(s.ID, a.Host, a.ElectionPort)
-		}
-		if s.ClientPort != 0 && !isWildcard(s.ClientHost) {
-			claim(s.ID, s.ClientHost, s.ClientPort)
+		for _, at := range s.listeners() {
+			other, clash := taken[at]
+			if !clash {
+				taken[at] = s.ID
+				continue
+			}
+			who := fmt.Sprintf("servers %d and %d both use", other, s.ID)
+			if other == s.ID {
+				who = fmt.Sprintf("server %d twice uses", s.ID)
+			}
+			r.memberFault(r.serverLine[s.ID], fmt.Sprintf("%s %s", who, at), "give each its own host or port")
 		}
 	}
 }
