@@ -64,7 +64,6 @@ type Config struct {
 type Server struct {
 	cfg Config
 	p   *pipeline.Pipeline
-	ln  net.Listener
 	wg  sync.WaitGroup
 
 	handshakes atomic.Int64 // of TLS, under way
@@ -73,6 +72,9 @@ type Server struct {
 	reserveAbove int // see [pipeline.Conn.Reserve]
 
 	mu    sync.Mutex
+	ln    net.Listener
+	over  bool          // ln is closed for good
+	move  chan struct{} // closed when there is another ln; nil unless ln has been closed for that
 	conns map[*conn]struct{}
 	told  int // of these, those whose word has been answered
 	perIP map[netip.Addr]int
@@ -80,6 +82,17 @@ type Server struct {
 
 // Listen opens the port. Serve must follow.
 func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, error) {
+	ln, err := listen(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int), reserveAbove: p.ReserveAbove(),
+		queued: newQueued(cfg.MaxQueued),
+	}, nil
+}
+
+func listen(ctx context.Context, cfg Config) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	if cfg.KeepAlive {
 		lc.KeepAlive = 0 // Go's default interval
@@ -91,10 +104,7 @@ func Listen(ctx context.Context, cfg Config, p *pipeline.Pipeline) (*Server, err
 	if err != nil {
 		return nil, fmt.Errorf("client port %s: %w", cfg.Addr, portuse.Explain(err, cfg.Addr))
 	}
-	return &Server{
-		cfg: cfg, p: p, ln: ln, conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int), reserveAbove: p.ReserveAbove(),
-		queued: newQueued(cfg.MaxQueued),
-	}, nil
+	return ln, nil
 }
 
 // setBacklog changes the queue of a listening socket: listen(2) may be called
@@ -114,10 +124,10 @@ func setBacklog(ln net.Listener, n int) error {
 }
 
 // Addr is where the port listens.
-func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+func (s *Server) Addr() net.Addr { return s.listener().Addr() }
 
 // Close gives back the port of a Server that is not going to serve.
-func (s *Server) Close() error { return s.ln.Close() }
+func (s *Server) Close() error { return s.listener().Close() }
 
 // Serve accepts connections until ctx ends; then it closes all of them and
 // returns when their goroutines have ended.
@@ -125,7 +135,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	unhook := context.AfterFunc(ctx, func() {
-		_ = s.ln.Close()
+		s.leave()
 		s.closeAll()
 	})
 	defer unhook()
@@ -140,13 +150,16 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) accept(ctx context.Context) error {
 	const pause = 50 * time.Millisecond
 	for {
-		nc, err := s.ln.Accept()
+		ln := s.listener()
+		nc, err := ln.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
 				_ = nc.Close()
 			}
 			return nil
+		case errors.Is(err, net.ErrClosed) && s.moved(ctx, ln):
+			continue
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("client port: %w", err)
 		case err != nil: // such as no file descriptors left: others go on
