@@ -63,7 +63,7 @@ func (s *Server) quorumFigures(g *metrics.Gauges) {
 		return
 	}
 	st := s.peer.Status()
-	g.Int("quorum_size", int64(len(s.cfg.Servers)))
+	g.Int("quorum_size", int64(len(s.members().Servers)))
 	if st.Role != zab.Leading {
 		return
 	}

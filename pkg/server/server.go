@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/admin"
@@ -50,6 +51,8 @@ type Server struct {
 	opts  Options
 	log   *slog.Logger
 	start time.Time
+
+	membership atomic.Pointer[config.Membership] // in force; nil: that of cfg
 
 	auth      *auth.Policy
 	store     *storage.Store
@@ -130,6 +133,9 @@ func (s *Server) run(ctx context.Context) error {
 	s.pipeline = pipeline.New(s.pipelineConfig(), s.store, recovered)
 	if err := s.newOrder(recovered); err != nil {
 		return err
+	}
+	if s.cfg.Distributed() {
+		s.pipeline.SetMembership(s.members().Text(), s.cfg.Version)
 	}
 	s.words.s, s.words.allowed = s, s.cfg.Whitelist
 	s.words.traceMask.Store(defaultTraceMask)
@@ -226,7 +232,7 @@ func (s *Server) self() zab.Sid {
 
 func (s *Server) pipelineConfig() pipeline.Config {
 	c := s.cfg
-	return pipeline.Config{
+	out := pipeline.Config{
 		Self: s.self(), TickTime: c.TickTime,
 		MinSessionTimeout: c.MinSessionTimeout, MaxSessionTimeout: c.MaxSessionTimeout,
 		SnapCount: c.SnapCount, SnapSize: max(c.SnapSizeLimitInKb, 0) << 10,
@@ -235,6 +241,7 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		Auth: s.auth, EagerACL: c.EagerACLCheck && c.Distributed(), // Apache's server alone does not look
 		ContainerCheck: c.ContainerCheckInterval, ContainerMaxNeverUsed: c.ContainerMaxNeverUsed,
 		ContainersPerMinute: c.ContainerMaxPerMinute, NoClosePaths: !c.CloseSessionTxnEnabled,
+		Standalone: !c.Distributed(),
 		LeaderIdle: !c.LeaderServes, EnforceQuota: c.EnforceQuota,
 		ConnThrottle:    pipeline.ConnThrottle(c.ConnThrottle),
 		RequestThrottle: requestThrottle(c.RequestThrottle),
@@ -242,6 +249,10 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		RequestMemory:   max(64<<20, 4*int64(c.JuteMaxBuffer)),
 		Logger:          s.log, Metrics: s.metrics,
 	}
+	if c.ReconfigEnabled {
+		out.Reconfigure = s.reconfigure
+	}
+	return out
 }
 
 func requestThrottle(r config.RequestThrottle) pipeline.RequestThrottle {
@@ -303,31 +314,16 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 	if _, set := c.Raw["fastleader.maxNotificationInterval"]; set {
 		q.NotifyMax = c.MaxNotificationInterval // quorum's own default is shorter than Apache's
 	}
-	if len(c.Groups) > 0 {
-		q.Groups, q.Weights = hierarchy(c)
-	}
+	m := quorumMembership(c.Membership())
+	q.Members, q.Groups, q.Weights, q.Reconfig = m.Members, m.Groups, m.Weights, s.reconfig(r)
 	if !r.HasEpochs { // the first start in an ensemble (QuorumPeer.loadDataBase)
 		epoch := zab.Zxid(r.LastZxid).Epoch()
 		q.Epochs = zab.Epochs{Accepted: epoch, Current: epoch}
-	}
-	for _, m := range c.Servers {
-		q.Members = append(q.Members, member(m))
 	}
 	for _, rec := range r.Window {
 		q.Window = append(q.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
 	}
 	return q
-}
-
-// hierarchy is the groups and weights of hierarchical quorums.
-func hierarchy(c *config.Config) (groups, weights map[zab.Sid]int64) {
-	groups, weights = make(map[zab.Sid]int64), make(map[zab.Sid]int64)
-	for _, g := range c.Groups {
-		for _, id := range g.Servers {
-			groups[zab.Sid(id)], weights[zab.Sid(id)] = g.ID, c.Weight(id)
-		}
-	}
-	return groups, weights
 }
 
 func member(m config.Server) quorum.Member {

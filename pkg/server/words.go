@@ -222,7 +222,7 @@ func (w *words) conf() fourletter.ConfAnswer {
 	addInt("initLimit", int64(c.InitLimit))
 	addInt("syncLimit", int64(c.SyncLimit))
 	addInt("electionAlg", 3)
-	for _, m := range c.Servers {
+	for _, m := range w.s.members().Servers {
 		if m.ID == c.MyID {
 			addInt("electionPort", int64(m.Addresses[0].ElectionPort))
 			addInt("quorumPort", int64(m.Addresses[0].QuorumPort))
@@ -233,7 +233,7 @@ func (w *words) conf() fourletter.ConfAnswer {
 			addInt("peerType", peerType)
 		}
 	}
-	a.Membership = c.QuorumText()
+	a.Membership = w.s.members().Text()
 	return a
 }
 

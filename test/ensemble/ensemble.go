@@ -45,6 +45,12 @@ type Options struct {
 	Launch func(sid int) Launcher
 	// Idle leaves the servers to be started by Restart.
 	Idle bool
+	// Direct lets servers name each other without relays, and with client addresses,
+	// as a membership that changes needs it. Nothing can be cut then.
+	Direct bool
+	// Joiners is how many more servers there are that no other one lists, with Direct;
+	// they list themselves, as observers, and are left to be started by Restart.
+	Joiners int
 }
 
 // An Ensemble is servers that run on this machine. Its methods are safe for
@@ -56,18 +62,20 @@ type Ensemble struct {
 	servers []*server // by sid-1
 	voters  int
 	net     *network
+	subnet  subnet
 }
 
 // Start starts servers and waits until all of them serve. They end with the test.
 func Start(t testing.TB, o Options) *Ensemble {
 	t.Helper()
 	o.Servers = max(o.Servers, 1)
-	n := o.Servers + o.Observers
+	listed := o.Servers + o.Observers
+	n := listed + o.Joiners
 	if n > 9 {
 		t.Fatalf("an ensemble of %d servers: at most 9", n)
 	}
 	nw, s := claimNetwork(t, n)
-	e := &Ensemble{t: t, net: nw, voters: o.Servers}
+	e := &Ensemble{t: t, net: nw, subnet: s, voters: o.Servers}
 	for sid := 1; sid <= n; sid++ {
 		srv, err := newServer(t, o, s, sid)
 		if err != nil {
@@ -79,7 +87,7 @@ func Start(t testing.TB, o Options) *Ensemble {
 	if o.Idle {
 		return e
 	}
-	for _, srv := range e.servers {
+	for _, srv := range e.servers[:listed] {
 		if err := srv.start(); err != nil {
 			t.Fatal(err)
 		}
@@ -131,11 +139,13 @@ func zooCfg(o Options, s subnet, srv *server) []byte {
 	n := o.Servers + o.Observers
 	if n > 1 {
 		for to := 1; to <= n; to++ {
-			keys[fmt.Sprintf("server.%d", to)] = fmt.Sprintf("%s:%d:%d", s.host(srv.sid, to), quorumPort, electionPort)
-			if to > o.Servers {
-				keys[fmt.Sprintf("server.%d", to)] += ":observer"
-			}
+			keys[fmt.Sprintf("server.%d", to)] = o.member(s, srv.sid, to)
 		}
+	}
+	if o.Direct {
+		delete(keys, "clientPort")
+		delete(keys, "clientPortAddress")
+		keys[fmt.Sprintf("server.%d", srv.sid)] = o.member(s, srv.sid, srv.sid)
 	}
 	if srv.sid > o.Servers {
 		keys["peerType"] = "observer"
@@ -146,6 +156,29 @@ func zooCfg(o Options, s subnet, srv *server) []byte {
 		fmt.Fprintf(&b, "%s=%s\n", key, keys[key])
 	}
 	return []byte(b.String())
+}
+
+// member is what server from lists of server to.
+func (o Options) member(s subnet, from, to int) string {
+	role := "participant"
+	if to > o.Servers {
+		role = "observer"
+	}
+	if o.Direct {
+		return memberText(s, to, role)
+	}
+	return fmt.Sprintf("%s:%d:%d:%s", s.host(from, to), quorumPort, electionPort, role)
+}
+
+// memberText is a server's line, without a relay and with its client address.
+func memberText(s subnet, sid int, role string) string {
+	host := s.host(sid, sid)
+	return fmt.Sprintf("%s:%d:%d:%s;%s:%d", host, quorumPort, electionPort, role, host, clientPort)
+}
+
+// Member is what a reconfiguration says of a server, server.N=..., with Direct.
+func (e *Ensemble) Member(sid int, role string) string {
+	return fmt.Sprintf("server.%d=%s", sid, memberText(e.subnet, sid, role))
 }
 
 // end ends all processes, and prints their logs if the test has failed.
