@@ -246,11 +246,11 @@ func (s *sessionScript) local(what string, sid int) {
 	other := sid%3 + 1
 	r := s.shake("new", sid, newHandshake(0, make([]byte, 16), false))
 	s.base = s.ask(r, proto.OpCreate, createBody(s.next(), nil, 0)).Zxid
-	again := s.shake("again, here", sid, newHandshake(r.session, r.password, false))
+	s.shake("again, here", sid, newHandshake(r.session, r.password, false))
 	r.wantClosed("taken over")
 	s.shake("again, elsewhere", other, newHandshake(r.session, r.password, false))
 	s.shake("wrong password", sid, newHandshake(r.session, make([]byte, 16), false))
-	again = s.shake("again, here", sid, newHandshake(r.session, r.password, false))
+	again := s.shake("again, here", sid, newHandshake(r.session, r.password, false))
 	s.ask(again, proto.OpSync, jute.AppendString(nil, "/"))
 	s.ask(again, proto.OpMulti, multiOf([]string{s.next()}, 0))
 	s.ask(again, proto.OpCreateContainer, createBody(s.next(), nil, ephemeralFlag))

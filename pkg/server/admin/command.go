@@ -49,8 +49,10 @@ type Response struct {
 
 // Why a client may not use a restricted command; [Config.Authorize] wraps them.
 var (
-	ErrNotAuthenticated = errors.New("Not authenticated") //nolint:staticcheck // Apache's text, which clients see
-	ErrNotAuthorized    = errors.New("Not authorized")    //nolint:staticcheck // likewise
+	//lint:ignore ST1005 Apache's text, which clients see
+	ErrNotAuthenticated = errors.New("Not authenticated")
+	//lint:ignore ST1005 likewise
+	ErrNotAuthorized = errors.New("Not authorized")
 )
 
 // A Limiter lets something happen once in a while. It is safe for concurrent

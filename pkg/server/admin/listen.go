@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -96,7 +95,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	if err := s.http.Shutdown(soon); err != nil {
-		err = errors.Join(err, s.http.Close())
+		_ = s.http.Close() // who is still served is cut off
 	}
 	<-ended
 	return nil
