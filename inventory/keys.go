@@ -73,6 +73,7 @@ port secureClientPort metricsProvider.httpPort admin.serverPort
 host clientPortAddress secureClientPortAddress metricsProvider.httpHost admin.serverAddress
 text serverCnxnFactory snapshot.compression.method oraclePath DigestAuthenticationProvider.superDigest
 text DigestAuthenticationProvider.digestAlg X509AuthenticationProvider.superUser superUser ssl.authProvider
+text requireKerberosConfig security.auth_to_local SASLAuthenticationProvider.superPassword
 text enforce.auth.schemes sasl.serverconfig ensembleAuthName quorum.auth.learner.saslLoginContext
 text quorum.auth.server.saslLoginContext quorum.auth.kerberos.servicePrincipal watchManagerName
 text 4lw.commands.whitelist audit.impl.class metricsProvider.className admin.commandURL

@@ -56,7 +56,8 @@ func level(e *ensemble.Ensemble) bool {
 	return true
 }
 
-// walk puts a tree's znodes into a map.
+// walk puts a tree's znodes into a map, but for /zookeeper/config: each server has
+// its own there, with the addresses of its zoo.cfg and the time of its start.
 func walk(c *zk.Conn, at string, tree map[string]string) error {
 	data, stat, err := c.Get(at)
 	if err != nil {
@@ -71,8 +72,10 @@ func walk(c *zk.Conn, at string, tree map[string]string) error {
 		return err
 	}
 	for _, child := range children {
-		if err := walk(c, path.Join(at, child), tree); err != nil {
-			return err
+		if p := path.Join(at, child); p != "/zookeeper/config" {
+			if err := walk(c, p, tree); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
