@@ -160,14 +160,14 @@ func zooCfg(o Options, s subnet, srv *server) []byte {
 
 // member is what server from lists of server to.
 func (o Options) member(s subnet, from, to int) string {
-	role := "participant"
+	role, suffix := "participant", ""
 	if to > o.Servers {
-		role = "observer"
+		role, suffix = "observer", ":observer"
 	}
 	if o.Direct {
 		return memberText(s, to, role)
 	}
-	return fmt.Sprintf("%s:%d:%d:%s", s.host(from, to), quorumPort, electionPort, role)
+	return fmt.Sprintf("%s:%d:%d%s", s.host(from, to), quorumPort, electionPort, suffix)
 }
 
 // memberText is a server's line, without a relay and with its client address.

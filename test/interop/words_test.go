@@ -155,10 +155,10 @@ func maskWord(word, text string) string {
 		{`(?m)^(data(Log)?Dir)=.*`, "${1}=D"},                          //
 		{`\d+\.\d+\.\d+\.\d+:\d+(:\d+)?`, "A"},                         // addresses
 		{`expire at .*:`, "expire at T:"},                              //
-		{`0x[0-9a-f]+`, "0xN"},                                         //
+		{`0x[0-9a-f]+`, "0"},                                           //
 		{`-?\d+(\.\d+)?`, "N"},                                         //
 		{`N connections watching N paths\nTotal watches:N`, "watches"}, //
-		{`(N expire at T:\n(\tip: /A sessionId: 0xN\n)+)+`, "connections\n"},
+		{`(N expire at T:\n(\tip: /A sessionId: N\n)+)+`, "connections\n"},
 	}
 	for _, m := range masks {
 		text = regexp.MustCompile(m.of).ReplaceAllString(text, m.by)

@@ -160,14 +160,14 @@ func (p *Pipeline) revalidate(cur *term, from zab.Sid, id int64, timeout int32) 
 }
 
 // Touch implements [quorum.Machine].
-func (p *Pipeline) Touch(_ zab.Sid, sessions []quorum.Touch) {
+func (p *Pipeline) Touch(from zab.Sid, sessions []quorum.Touch) {
 	cur := p.term.Load()
 	if cur == nil || !cur.leading() {
 		return
 	}
 	now := p.monotonic()
 	for _, s := range sessions {
-		cur.sessions.Touch(s.Session, s.Timeout, now)
+		cur.sessions.TouchBy(from, s.Session, s.Timeout, now)
 	}
 }
 

@@ -72,6 +72,20 @@ func (t *Tracker[O]) Touch(id int64, timeout int32, now int64) bool {
 	return true
 }
 
+// TouchBy is Touch by one of those through whom sessions are served. It is false,
+// too, when another serves the session now: what the former one heard was before.
+func (t *Tracker[O]) TouchBy(owner O, id int64, timeout int32, now int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var nobody O
+	s := t.sessions[id]
+	if s == nil || s.closing || s.owner != nobody && s.owner != owner {
+		return false
+	}
+	t.touch(s, timeout, now)
+	return true
+}
+
 func (t *Tracker[O]) touch(s *tracked[O], timeout int32, now int64) {
 	s.timeout = timeout
 	expiry := t.roundUp(now + int64(timeout))
