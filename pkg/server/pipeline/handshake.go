@@ -51,11 +51,11 @@ func (c *Conn) Connect(ctx context.Context, frame []byte) error {
 		Timeout: c.p.negotiate(req.Timeout), SessionID: req.SessionID, HasReadOnly: req.HasReadOnly, ReadOnly: cur.ReadOnly,
 	}
 	c.p.stats.Received.Add(1)
-	if err := c.openSession(cur, h); err != nil {
-		return err
-	}
 	late := time.NewTimer(time.Duration(h.reply.Timeout) * time.Millisecond)
 	defer late.Stop()
+	if err := c.openSession(cur, h); err != nil { // which leaves h to whoever brings the answer
+		return err
+	}
 	select {
 	case err := <-h.done:
 		return err
