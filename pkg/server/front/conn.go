@@ -389,11 +389,14 @@ func (c *conn) fail() {
 }
 
 // drained returns when what was queued before Close has been written, or
-// cannot be.
+// cannot be. Nothing is written after it, whoever still holds the connection:
+// its session's end may be applied later and close it once more.
 func (c *conn) drained() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.writing {
 		c.changed.Wait()
 	}
+	c.failed, c.buf = true, nil
+	c.count()
 }
