@@ -1,18 +1,15 @@
 package interop
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"path"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-zookeeper/zk"
 
-	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 	"github.com/zkctl/zkctl/test/ensemble"
 )
 
@@ -234,33 +231,6 @@ func compareTrees(t *testing.T, which string, a, b map[string]znode) {
 	for path := range b {
 		if _, ok := a[path]; !ok {
 			tell(path)
-		}
-	}
-}
-
-// checkDigests asks every server that runs whether its tree ever was another than
-// the leader's, and looks into its log for earlier lives.
-func checkDigests(t *testing.T, e *ensemble.Ensemble) {
-	t.Helper()
-	for sid := 1; sid <= e.Len(); sid++ {
-		for line := range strings.Lines(e.Log(sid)) {
-			if low := strings.ToLower(line); strings.Contains(low, "digest") && (strings.Contains(low, "match") || strings.Contains(low, "differ")) {
-				t.Errorf("server %d: %s", sid, line)
-			}
-		}
-		if e.Status(sid).State != fourletter.Serving {
-			continue
-		}
-		answer, err := fourletter.Client{}.Ask(context.Background(), e.Addr(sid), fourletter.Mntr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mntr, err := fourletter.ParseMntr(answer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, ok := mntr.Int("digest_mismatches_count"); !ok || n != 0 {
-			t.Errorf("server %d counts %d digest mismatches (told: %t)", sid, n, ok)
 		}
 	}
 }
