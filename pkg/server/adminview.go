@@ -165,7 +165,7 @@ func (a *adminServer) leader() admin.Object {
 		return admin.Object{{Name: "error", Value: "server is not initialized"}}
 	}
 	st := p.Status()
-	leader, _ := a.w.s.cfg.Server(int64(st.Leader))
+	leader, _ := a.w.s.members().Server(int64(st.Leader))
 	host := ""
 	if len(leader.Addresses) > 0 {
 		host = ipOf(leader.Addresses[0].Host)
@@ -280,7 +280,10 @@ func (a *adminServer) properties() (out admin.Object) {
 
 func (a *adminServer) votingView() admin.Object {
 	view := admin.Object{}
-	for _, m := range a.w.s.cfg.Voters() {
+	for _, m := range a.w.s.members().Servers {
+		if m.Role == config.Observer {
+			continue
+		}
 		var quorum, election []string
 		for _, addr := range m.Addresses {
 			quorum = append(quorum, hostPort(addr.Host, addr.QuorumPort))
@@ -340,7 +343,11 @@ func (a *adminServer) zabState() admin.Object {
 	if p == nil {
 		return admin.Object{{Name: "voting", Value: false}, {Name: "zabstate", Value: ""}}
 	}
-	st, self, zxid := p.Status(), a.w.s.cfg.Self(), a.w.state().zxid
+	st, zxid := p.Status(), a.w.state().zxid
+	self, listed := a.w.s.members().Server(a.w.s.cfg.MyID)
+	if !listed { // one that has left, or has not joined yet
+		self = a.w.s.cfg.Self()
+	}
 	return admin.Object{
 		{Name: "myid", Value: self.ID}, {Name: "is_leader", Value: st.Role == zab.Leading},
 		{Name: "quorum_address", Value: addressBean(self, func(a config.Address) int { return a.QuorumPort })},
@@ -351,25 +358,49 @@ func (a *adminServer) zabState() admin.Object {
 	}
 }
 
-// addressBean has the fields of Java's MultipleAddresses that say something:
-// which addresses can be reached is not looked at.
+// addressBean has the fields of Java's MultipleAddresses.java. The addresses are
+// this server's own: those that the host has now can be reached.
 func addressBean(m config.Server, port func(config.Address) int) admin.Object {
-	var all, wild, hosts []string
-	var ports []int64
+	all, reached, wild, hosts := []string{}, []string{}, []string{}, []string{}
+	ports := []int64{}
 	for _, a := range m.Addresses {
-		all = append(all, hostPort(a.Host, port(a)))
+		address := hostPort(a.Host, port(a))
+		all = append(all, address)
+		if local(a.Host) {
+			reached = append(reached, address)
+		}
 		wild = append(wild, hostPort("0.0.0.0", port(a)))
 		hosts = append(hosts, a.Host)
 		ports = append(ports, int64(port(a)))
 	}
-	one := ""
-	if len(all) > 0 {
-		one = all[0]
+	reachedOrAll := reached
+	if len(reached) == 0 {
+		reachedOrAll = all
 	}
 	return admin.Object{
-		{Name: "empty", Value: len(all) == 0}, {Name: "all_addresses", Value: all}, {Name: "one", Value: one},
+		{Name: "empty", Value: len(all) == 0}, {Name: "all_addresses", Value: all}, {Name: "all_reachable_addresses", Value: reached},
+		{Name: "one", Value: first(all)}, {Name: "reachable_address", Value: first(reachedOrAll)},
 		{Name: "wildcard_addresses", Value: wild}, {Name: "all_ports", Value: ports}, {Name: "all_host_strings", Value: hosts},
+		{Name: "all_reachable_addresses_or_all", Value: reachedOrAll}, {Name: "reachable_or_one", Value: first(reachedOrAll)},
 	}
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// local tells whether a host name or address is one of this host's now: only
+// then can a socket be bound to it.
+func local(host string) bool {
+	c, err := net.ListenPacket("udp", hostPort(host, 0))
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 // ipOf is the address of a host, as Java's getHostAddress gives it; the name
