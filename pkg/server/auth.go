@@ -36,6 +36,10 @@ func (s *Server) newPolicy() (*auth.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range policy.Missing() {
+		s.log.Warn("a Java class cannot be loaded here: its scheme is unknown, and ACLs that name it let nobody in; known are SASL, X509, Digest, IP and EnsembleAuthenticationProvider of org.apache.zookeeper.server.auth",
+			"key", p.Key, "class", p.Class)
+	}
 	s.warnOfSASL(policy, users)
 	return policy, nil
 }

@@ -13,7 +13,7 @@ type Config struct {
 	// SkipACL lets everybody do everything (skipACL=yes).
 	SkipACL bool
 	// Providers are the classes of authProvider.N. Those of Apache's stand for
-	// the same schemes here; others are refused.
+	// the same schemes here; others are done without, see [Policy.Missing].
 	Providers []Provider
 
 	// SuperDigest is the digest identity "super:BASE64" that passes every check
@@ -76,7 +76,14 @@ type Policy struct {
 	cfg     Config
 	schemes map[string]scheme
 	enforce []string // schemes of which a client needs one; nil for none
+	missing []Provider
 }
+
+// Missing are the providers whose class there is not. As in a server of Apache's
+// that cannot load a class, its scheme is unknown: nobody gets an identity of it,
+// ACLs that name it are refused, and those that do already let nobody in
+// (ProviderRegistry.java).
+func (p *Policy) Missing() []Provider { return slices.Clone(p.missing) }
 
 // A scheme is a provider of authentication, but for how it authenticates.
 type scheme struct {
@@ -106,7 +113,7 @@ func New(cfg Config) (*Policy, error) {
 	}
 	var errs []error
 	for _, provider := range cfg.Providers {
-		errs = append(errs, p.provide(provider))
+		p.provide(provider)
 	}
 	if cfg.TLS {
 		p.schemes["x509"] = p.x509Scheme()
@@ -122,9 +129,8 @@ func New(cfg Config) (*Policy, error) {
 }
 
 // provide adds the scheme of a class of Apache's.
-func (p *Policy) provide(provider Provider) error {
-	const home = "org.apache.zookeeper.server.auth."
-	name, _ := strings.CutPrefix(provider.Class, home)
+func (p *Policy) provide(provider Provider) {
+	name, _ := strings.CutPrefix(provider.Class, "org.apache.zookeeper.server.auth.")
 	switch name {
 	case "IPAuthenticationProvider":
 	case "DigestAuthenticationProvider":
@@ -139,10 +145,8 @@ func (p *Policy) provide(provider Provider) error {
 			matches: func(string, string) bool { return false },
 		}
 	default:
-		return fmt.Errorf("%s=%s names a Java class, and none can be loaded here: what it protects would be open or shut in other ways; known are %s with SASL, X509, Digest, IP and Ensemble for the *",
-			provider.Key, provider.Class, home+"*AuthenticationProvider")
+		p.missing = append(p.missing, provider)
 	}
-	return nil
 }
 
 // Offers tells whether there is such a scheme, besides world and auth.

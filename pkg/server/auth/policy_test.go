@@ -60,7 +60,7 @@ func TestDigest(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"digestAlg=MD5":                         {DigestAlg: "MD5"},
-		"authProvider.7=com.example.Mine names": {Providers: []Provider{{"authProvider.7", "com.example.Mine"}}},
+		"needs the scheme mine":                 {Providers: []Provider{{"authProvider.7", "com.example.Mine"}}, Enforced: true, EnforcedSchemes: []string{"mine"}},
 		"ssl.authProvider=mine":                 {TLS: true, TLSProvider: "mine"},
 		"enforce.auth.schemes names no scheme":  {Enforced: true},
 		"needs the scheme kerberos":             {Enforced: true, EnforcedSchemes: []string{"digest", "kerberos"}},
@@ -70,6 +70,24 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestMissingClass: what a class protects that there is not stays shut.
+func TestMissingClass(t *testing.T) {
+	mine := Provider{"authProvider.7", "com.example.Mine"}
+	p := policy(t, Config{Providers: []Provider{mine, {"authProvider.8", home + "SASLAuthenticationProvider"}}})
+	if got := p.Missing(); len(got) != 1 || got[0] != mine {
+		t.Errorf("missing: %v", got)
+	}
+	acl := []proto.ACL{{Perms: proto.PermAll, ID: proto.ID{Scheme: "mine", ID: "me"}}}
+	for _, ids := range [][]proto.ID{nil, {{Scheme: "ip", ID: "127.0.0.1"}, {Scheme: "digest", ID: "me:h"}}} {
+		if p.Allowed(acl, proto.PermRead, ids) {
+			t.Errorf("%v may read what only the missing class can judge", ids)
+		}
+	}
+	if _, err := p.Fix(acl, nil); err == nil {
+		t.Error("an ACL of the missing scheme is taken")
 	}
 }
 
