@@ -31,7 +31,7 @@ func checkDigests(t *testing.T, e *ensemble.Ensemble) {
 				t.Errorf("server %d: %s", sid, line)
 			}
 		}
-		if e.Status(sid).State != fourletter.Serving {
+		if st := e.Status(sid); st.State != fourletter.Serving || strings.HasPrefix(st.Version, "3.4") { // which knows no digests
 			continue
 		}
 		answer, err := fourletter.Client{}.Ask(context.Background(), e.Addr(sid), fourletter.Mntr)

@@ -19,8 +19,10 @@ import (
 type kind string
 
 const (
-	ours   kind = "zkctl"
-	apache kind = "Apache's"
+	ours     kind = "zkctl"
+	apache   kind = "Apache's"
+	apache34 kind = "Apache's 3.4"
+	apache39 kind = "Apache's 3.9"
 )
 
 // kinds says of which kind each server is when it is started next.
@@ -37,8 +39,24 @@ func newKinds(t *testing.T, of ...kind) *kinds {
 	k := &kinds{launch: map[kind]ensemble.Launcher{apache: ensemble.Java(t), ours: ensemble.Zkctl(t)}, kind: make(map[int]kind)}
 	for i, kind := range of {
 		k.kind[i+1] = kind
+		switch kind {
+		case apache34:
+			k.launch[kind] = ensemble.JavaOf(t, ensemble.Line34)
+		case apache39:
+			k.launch[kind] = ensemble.JavaOf(t, ensemble.Line39)
+		}
 	}
 	return k
+}
+
+// any tells whether a server is of a kind.
+func (k *kinds) any(of kind) bool {
+	for sid := range k.kind {
+		if k.of(sid) == of {
+			return true
+		}
+	}
+	return false
 }
 
 // start starts servers whose kind can change from start to start. Snapshots are
@@ -55,21 +73,26 @@ func (k *kinds) start(t *testing.T) *ensemble.Ensemble {
 	e := ensemble.Start(t, o)
 	straight(t, e)
 	e.RestartAll()
-	furnish(t, dial(t, e.Addr(1)))
+	furnish(t, dial(t, e.Addr(1)), !k.any(apache34))
 	return e
 }
 
-// furnish creates what tests write below, and a znode of each rarer kind.
-func furnish(t *testing.T, c *goClient) {
+// furnish creates what tests write below, and a znode of each rarer kind: those of
+// 3.5 only where all servers know them.
+func furnish(t *testing.T, c *goClient, all bool) {
 	t.Helper()
 	for _, path := range []string{"/rovers", "/multi", "/furniture"} {
 		c.create(path, "", 0)
 	}
-	_, err := c.CreateContainer("/furniture/container", []byte("c"), 4, open)
-	wantErr(t, "container", err, nil)
-	_, err = c.CreateTTL("/furniture/ttl", nil, zk.FlagTTL, open, time.Hour)
-	wantErr(t, "TTL", err, nil)
-	_, err = c.Create("/furniture/read-only", []byte("r"), 0, zk.WorldACL(zk.PermRead|zk.PermAdmin))
+	if all {
+		_, err := c.CreateContainer("/furniture/container", []byte("c"), 4, open)
+		wantErr(t, "container", err, nil)
+		_, err = c.CreateTTL("/furniture/ttl", nil, zk.FlagTTL, open, time.Hour)
+		wantErr(t, "TTL", err, nil)
+	} else {
+		c.create("/furniture/container", "c", 0)
+	}
+	_, err := c.Create("/furniture/read-only", []byte("r"), 0, zk.WorldACL(zk.PermRead|zk.PermAdmin))
 	wantErr(t, "create with an ACL", err, nil)
 	_, err = c.SetACL("/furniture/container", append(zk.DigestACL(zk.PermAll, "u", "p"), zk.WorldACL(zk.PermRead)...), -1)
 	wantErr(t, "setACL", err, nil)
@@ -111,6 +134,8 @@ func (k *kinds) set(sid int, to kind) {
 func TestMixedEnsembles(t *testing.T) {
 	t.Run("one of Apache's", func(t *testing.T) { mixed(t, newKinds(t, ours, apache, ours)) })
 	t.Run("two of Apache's", func(t *testing.T) { mixed(t, newKinds(t, apache, ours, apache)) })
+	t.Run("one of 3.4", func(t *testing.T) { mixed(t, newKinds(t, ours, apache34, ours)) })
+	t.Run("3.4 and 3.9", func(t *testing.T) { mixed(t, newKinds(t, apache39, ours, apache34)) })
 }
 
 func mixed(t *testing.T, k *kinds) {
