@@ -18,6 +18,7 @@ func commands(env environment) []*cli.Command {
 		wordCommand(env),
 		purgeCommand(env),
 		serverCommand(env),
+		txnlogCommand(env),
 		versionCommand(env),
 		completionCommand(env),
 	}

@@ -50,6 +50,9 @@ func may() map[string][]string {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/storage/disk",
 			"pkg/server/metrics",
 		},
+		"pkg/server/inspect": {
+			"pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/storage", "pkg/server/storage/disk",
+		},
 		"pkg/server/auth":           {"pkg/server/proto", "pkg/server/auth/digestmd5"},
 		"pkg/server/auth/digestmd5": {},
 		"pkg/server/auth/jaas":      {},

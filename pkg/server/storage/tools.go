@@ -1,0 +1,80 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
+)
+
+// LockName is the file in a data directory that a running server of this
+// package keeps locked.
+const LockName = lockName
+
+// IntentName is the file in a version-2 directory that stands there while a
+// truncation or an install is under way.
+const IntentName = intentName
+
+// Follows tells whether next may come directly after last in a history: the
+// next counter of the same epoch, or the first of a later one.
+func Follows(last, next int64) bool { return follows(last, next) }
+
+// Torn looks at damage that Next found, in the newest log file of a
+// directory. It returns why it cannot be a torn tail, or "" when it is one,
+// which [Store.Recover] cuts.
+func (l *LogReader) Torn(d *DamageError) (why string, err error) { return tornOrLost(l, d) }
+
+// CopyLog writes the records of log file src up to and with zxid to a new file
+// dst, and makes them durable. It returns the length of dst; 0 and no file when
+// src has no such record. Damage behind zxid is not looked at; what stands
+// before it is an error that wraps [ErrCorrupt].
+func CopyLog(src, dst string, zxid int64) (size int64, err error) {
+	l, err := OpenLog(src)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	end := int64(0)
+	for l.last < zxid {
+		at, err := l.skip()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		if at <= zxid {
+			end = l.off
+		}
+	}
+	if end == 0 {
+		return 0, nil
+	}
+	f, err := disk.OS{}.OpenFile(dst, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return 0, fmt.Errorf("copy log: %w", err)
+	}
+	err = errors.Join(l.copyTo(f, end), f.Close())
+	if err != nil {
+		return 0, fmt.Errorf("copy log %s to %s: %w", src, dst, err)
+	}
+	return end, nil
+}
+
+// copyTo writes the file's first end bytes, with a mark that fits them.
+func (l *LogReader) copyTo(f disk.File, end int64) error {
+	if _, err := io.Copy(io.NewOffsetWriter(f, 0), io.NewSectionReader(l.file, 0, end)); err != nil {
+		return err
+	}
+	if l.mark.valid(l.size) {
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], mark{from: end}.encode())
+		if _, err := f.WriteAt(b[:], markAt); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
