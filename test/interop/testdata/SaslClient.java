@@ -51,6 +51,22 @@ public class SaslClient {
         return zk;
     }
 
+    /** What other clients wrote may not have reached a client's server yet. */
+    static void sync(ZooKeeper zk) throws Exception {
+        int[] code = {KeeperException.Code.CONNECTIONLOSS.intValue()};
+        while (code[0] == KeeperException.Code.CONNECTIONLOSS.intValue()) {
+            CountDownLatch done = new CountDownLatch(1);
+            zk.sync("/", (rc, path, ctx) -> {
+                code[0] = rc;
+                done.countDown();
+            }, null);
+            done.await();
+            if (code[0] != 0) {
+                Thread.sleep(50);
+            }
+        }
+    }
+
     static List<String> who(ZooKeeper zk) throws Exception {
         List<String> out = new ArrayList<>();
         List<ClientInfo> all;
@@ -73,6 +89,7 @@ public class SaslClient {
         attempt("create with auth", () -> bob.create("/bob/auth", null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT));
         attempt("ACL", () -> bob.getACL("/bob/auth", null));
         attempt("bob reads", () -> bob.getData("/bob", false, null));
+        sync(eve);
         attempt("eve reads", () -> eve.getData("/bob", false, null));
         attempt("eve lists", () -> eve.getChildren("/bob", false));
         attempt("eve deletes", () -> {
@@ -84,10 +101,13 @@ public class SaslClient {
         attempt("bob is", () -> who(bob));
         attempt("both of bob's", () -> bob.create("/both", null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT));
         attempt("ACL", () -> bob.getACL("/both", null));
+        sync(eve);
         attempt("eve gets the ACL", () -> eve.getACL("/both", null));
         attempt("to eve as well", () -> bob.setACL("/bob", Arrays.asList(bobs.get(0), new ACL(1, new Id("digest", "eve:x"))), 0).getAversion());
         System.out.println("CUE failover");
         System.in.read();
+        sync(bob);
+        sync(eve);
         attempt("bob is", () -> who(bob));
         attempt("bob reads", () -> bob.getData("/bob", false, null));
         attempt("eve reads", () -> eve.getData("/bob", false, null));

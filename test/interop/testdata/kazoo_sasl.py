@@ -20,6 +20,9 @@ def connect(user=None, password=None):
 
 
 def attempt(what, f, *args, **kw):
+    client = getattr(f, "__self__", None)
+    if client:  # its server may not have yet what another client wrote
+        client.retry(client.sync, "/")
     try:
         result = f(*args, **kw)
     except KazooException as e:
