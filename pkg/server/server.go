@@ -113,8 +113,9 @@ func (s *Server) storageOptions() storage.Options {
 		NoAutoCreate: !c.DBAutocreate, NoMakeDirs: !c.DatadirAutocreate,
 		PreAllocKB: c.PreAllocSize, ForceSync: c.ForceSync, FsyncWarn: c.FsyncWarningThreshold,
 		TrustEmpty: c.SnapshotTrustEmpty, MaxRecord: 2 * c.JuteMaxBuffer, WindowCount: c.CommitLogCount, WindowBytes: int64(windowBytes(c)),
-		Tree:   tree.Options{ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes},
-		Logger: s.log, Metrics: s.metrics,
+		Compression: storage.Compression(c.SnapshotCompression),
+		Tree:        tree.Options{ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes},
+		Logger:      s.log, Metrics: s.metrics,
 	}
 }
 

@@ -22,7 +22,6 @@ func notHonoured() []inert {
 			"leader.maxConcurrentSnapSyncs", "leader.maxConcurrentSnapshots", "leader.maxConcurrentDiffSyncs",
 		}},
 		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
-		{"snapshots are written without compression; compressed ones are read", []string{"snapshot.compression.method"}},
 		{"observers always log", []string{"syncEnabled"}},
 		{"observers connect to the leader", []string{"observerMasterPort"}},
 		{"servers do not authenticate to each other", []string{

@@ -92,8 +92,10 @@ func (s *Store) stale(in intent) (bool, error) {
 // carryOut does what the intent says and then forgets it. It may be repeated
 // from any point.
 func (s *Store) carryOut(in intent) error {
-	if in.verb == verbInstall && verifySnapshot(s.fs, filepath.Join(s.snapDir, SnapshotName(in.zxid))) != nil {
-		return s.forgetIntent()
+	if in.verb == verbInstall {
+		if path, _ := s.wholeSnapshot(in.zxid); path == "" {
+			return s.forgetIntent()
+		}
 	}
 	if err := s.cut(in.zxid, in.verb == verbInstall); err != nil {
 		return err

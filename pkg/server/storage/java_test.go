@@ -202,10 +202,17 @@ func fieldOf(text, name string) string {
 }
 
 func TestUsToJava(t *testing.T) {
-	for _, withDigest := range []bool{true, false} {
-		t.Run(fmt.Sprintf("digest %t", withDigest), func(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		digest      bool
+		compression Compression
+	}{{"with digest", true, Plain}, {"without digest", false, Plain}, {"gz", true, Gzip}, {"snappy", true, Snappy}} {
+		t.Run(c.name, func(t *testing.T) {
+			withDigest := c.digest
 			dir := t.TempDir()
-			s, r := mustOpen(t, osOptions(dir))
+			o := osOptions(dir)
+			o.Compression = c.compression
+			s, r := mustOpen(t, o)
 			list := recs(1, 50)
 			for i := 0; i < len(list); i += 10 {
 				mustAppend(t, s, list[i:i+10]...)
@@ -224,6 +231,10 @@ func TestUsToJava(t *testing.T) {
 			}
 			mustAppend(t, s, recs(51, 60)...)
 			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			// It must read the one that is left: without any it refuses to start.
+			if err := os.Remove(filepath.Join(s.snapDir, SnapshotFileName(0, c.compression))); err != nil {
 				t.Fatal(err)
 			}
 			address, stop := startJava(t, dir, 1000)

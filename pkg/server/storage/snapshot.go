@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/adler32"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -37,21 +38,31 @@ func (s *Store) WriteSnapshot(snap Snapshotter, digest *uint64) (SnapshotInfo, e
 	generation := s.generation.Load()
 	s.snapshots.Lock()
 	defer s.snapshots.Unlock()
-	path := filepath.Join(s.snapDir, SnapshotName(snap.Zxid()))
-	st, err := s.fs.Stat(path)
-	if err == nil && verifySnapshot(s.fs, path) == nil {
-		info := SnapshotInfo{Path: path, Zxid: snap.Zxid(), Size: st.Size}
+	if path, size := s.wholeSnapshot(snap.Zxid()); path != "" {
+		info := SnapshotInfo{Path: path, Zxid: snap.Zxid(), Size: size}
 		s.noteSnapshot(info)
 		return info, s.fs.SyncDir(s.snapDir)
 	}
 	return s.putSnapshot(snap, digest, generation)
 }
 
+// wholeSnapshot finds a valid snapshot of that zxid, compressed or not; the path
+// is "" when there is none.
+func (s *Store) wholeSnapshot(zxid int64) (path string, size int64) {
+	for _, c := range []Compression{Plain, Gzip, Snappy} {
+		path := filepath.Join(s.snapDir, SnapshotName(zxid)+c.suffix())
+		if st, err := s.fs.Stat(path); err == nil && verifySnapshot(s.fs, path) == nil {
+			return path, st.Size
+		}
+	}
+	return "", 0
+}
+
 // putSnapshot writes a snapshot aside and puts it in its place, unless the
 // history it belongs to is cut meanwhile. The caller holds s.snapshots.
 func (s *Store) putSnapshot(snap Snapshotter, digest *uint64, generation uint64) (SnapshotInfo, error) {
 	start := time.Now()
-	name := SnapshotName(snap.Zxid())
+	name := SnapshotName(snap.Zxid()) + s.o.Compression.suffix()
 	path, aside := filepath.Join(s.snapDir, name), filepath.Join(s.snapDir, partialPrefix+name)
 	current := func() bool { return s.generation.Load() == generation }
 	size, err := s.writeAside(aside, snap, digest, current)
@@ -86,39 +97,59 @@ func (s *Store) noteSnapshot(info SnapshotInfo) {
 }
 
 func (s *Store) writeAside(aside string, snap Snapshotter, digest *uint64, current func() bool) (int64, error) {
-	f, err := s.fs.OpenFile(aside, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	return writeSnapshotFile(s.fs, aside, snap, digest, s.o.Compression, current)
+}
+
+// writeSnapshotFile writes a snapshot that is durable when it returns, and tells
+// how long the file is.
+func writeSnapshotFile(fsys disk.FS, path string, snap Snapshotter, digest *uint64, c Compression, current func() bool) (int64, error) {
+	f, err := fsys.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return 0, err
 	}
-	w := &sumWriter{f: f, sum: adler32.New(), current: current}
-	err = writeSnapshot(w, snap, digest)
+	out := &fileWriter{f: f, current: current}
+	packed := c.writer(out)
+	err = writeSnapshot(&sumWriter{w: packed, sum: adler32.New()}, snap, digest)
+	if err == nil {
+		err = packed.Close()
+	}
 	if err == nil {
 		err = f.Sync()
 	}
-	return w.off, errors.Join(err, f.Close())
+	return out.off, errors.Join(err, f.Close())
 }
 
-// sumWriter writes to a file from its start, and sums up what it wrote.
-type sumWriter struct {
+// fileWriter writes to a file from its start.
+type fileWriter struct {
 	f        disk.File
-	sum      hash.Hash32
 	current  func() bool // whether it is still worth writing
 	off      int64
 	unsynced int64
 }
 
-func (w *sumWriter) Write(p []byte) (int, error) {
+func (w *fileWriter) Write(p []byte) (int, error) {
 	if !w.current() {
 		return 0, ErrSuperseded
 	}
 	n, err := w.f.WriteAt(p, w.off)
-	_, _ = w.sum.Write(p[:n]) // never fails
 	w.off += int64(n)
 	w.unsynced += int64(n)
 	if err == nil && w.unsynced >= writeBack {
 		w.unsynced = 0
 		err = w.f.Sync()
 	}
+	return n, err
+}
+
+// sumWriter sums up what it hands on: the checksum is over what is not compressed.
+type sumWriter struct {
+	w   io.Writer
+	sum hash.Hash32
+}
+
+func (w *sumWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	_, _ = w.sum.Write(p[:n]) // never fails
 	return n, err
 }
 

@@ -67,6 +67,10 @@ type Options struct {
 	WindowCount int
 	WindowBytes int64
 
+	// Compression is how snapshots are written (snapshot.compression.method);
+	// all kinds are read.
+	Compression Compression
+
 	Tree   tree.Options
 	FS     disk.FS      // nil is the operating system's
 	Logger *slog.Logger // nil is silent

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 )
@@ -78,3 +79,23 @@ func (l *LogReader) copyTo(f disk.File, end int64) error {
 	}
 	return f.Sync()
 }
+
+// WriteSnapshotFile writes a snapshot to a file that no Store owns, as
+// [Store.WriteSnapshot] does: aside first, so that the path holds all of it or what
+// was there before. The name should be that of SnapshotFileName.
+func WriteSnapshotFile(path string, snap Snapshotter, digest *uint64, c Compression) (size int64, err error) {
+	fsys := disk.OS{}
+	aside := filepath.Join(filepath.Dir(path), partialPrefix+filepath.Base(path))
+	size, err = writeSnapshotFile(fsys, aside, snap, digest, c, func() bool { return true })
+	if err == nil {
+		err = fsys.Rename(aside, path)
+	}
+	if err != nil {
+		_ = fsys.Remove(aside) // the error that counts is the first
+		return 0, fmt.Errorf("write snapshot %s: %w", path, err)
+	}
+	return size, fsys.SyncDir(filepath.Dir(path))
+}
+
+// SnapshotFileName is the name of a snapshot with that compression.
+func SnapshotFileName(zxid int64, c Compression) string { return SnapshotName(zxid) + c.suffix() }
