@@ -19,6 +19,7 @@ func commands(env environment) []*cli.Command {
 		purgeCommand(env),
 		serverCommand(env),
 		txnlogCommand(env),
+		snapshotCommand(env),
 		versionCommand(env),
 		completionCommand(env),
 	}
