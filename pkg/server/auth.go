@@ -68,6 +68,9 @@ func (s *Server) saslUsers() (map[string]string, error) {
 		return nil, err
 	}
 	section, ok := file.Section(context)
+	if !ok && s.cfg.QuorumAuth.EnableSasl {
+		return nil, nil // the file is for servers
+	}
 	if !ok {
 		s.log.Warn("the login configuration has no section for clients of this server, so SASL is not offered (sasl.serverconfig)",
 			"file", file.Name, "wanted", context, "sections", file.Names())

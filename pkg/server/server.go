@@ -65,6 +65,9 @@ type Server struct {
 	httpPorts []*admin.Server // AdminServer and metrics
 	adminKeys *tlsconf.Keys   // of the AdminServer; nil without TLS
 	metrics   *metrics.Metrics
+
+	quorumSASL *quorum.SASL  // nil without SASL between servers
+	quorumKeys *tlsconf.Keys // of the ports between servers; nil without TLS
 }
 
 // consensus puts writes in order: the ensemble, or this server alone.
@@ -91,6 +94,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	if err := s.loadKeys(); err != nil {
+		return err
+	}
+	if err := s.loadQuorumSecurity(); err != nil {
 		return err
 	}
 	store, err := storage.Open(s.storageOptions())
@@ -182,7 +188,7 @@ func (s *Server) serve(ctx context.Context) error {
 	for _, h := range s.httpPorts {
 		run("HTTP", h.Serve)
 	}
-	for _, k := range []*tlsconf.Keys{s.keys, s.adminKeys} {
+	for _, k := range []*tlsconf.Keys{s.keys, s.adminKeys, s.quorumKeys} {
 		if k != nil {
 			run("certificates", k.Watch)
 		}
@@ -307,6 +313,7 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
 		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
 		ReadOnly: c.ReadOnlyModeEnabled, BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval,
+		SASL: s.quorumSASL, TLS: s.quorumTLS(),
 		Logger: s.log, Metrics: s.metrics,
 	}
 	if c.ElectionPortBindRetry == 0 {

@@ -58,7 +58,7 @@ func may() map[string][]string {
 		"pkg/server/auth/jaas":      {},
 		"pkg/server/quorum": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/zab", "pkg/server/portuse",
-			"pkg/server/metrics",
+			"pkg/server/metrics", "pkg/server/auth/digestmd5",
 		},
 		"pkg/server/pipeline": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/watch",

@@ -59,8 +59,6 @@ W zoo.cfg:8: digest.enabled: "yes" counts as false; write true or false`},
 		{"no effect here", base + "nio.numWorkerThreads=4\nflushDelay=2\n", `
 W zoo.cfg:3: nio.numWorkerThreads: has no effect: it tunes threads, buffers or caches of the Java server, which this one does not have
 W zoo.cfg:4: flushDelay: has no effect: syncs are grouped by what waits while the last one runs, without a timer`},
-		{"a protection is not dropped", base + "sslQuorum=true\n", `
-E zoo.cfg:3: sslQuorum: this server does not offer it, and starting without it would leave open what it protects; remove the line when the network is trusted, or keep Apache ZooKeeper on this host`},
 		{"twice", base + "tickTime=1000\ntickTime=2000\n", `
 W zoo.cfg:3: tickTime: stands again in line 4, which wins; remove one of the two lines`},
 		{"bad escape", base + "a=\\u12\n", `

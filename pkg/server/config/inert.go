@@ -14,7 +14,7 @@ type inert struct {
 
 // notHonoured are the keys that are read into [Config] and that no code honours
 // yet. Whoever makes one work takes its name out of here, and with it the
-// warning, or the refusal where it protects something (see protects).
+// warning. None of them protects anything: such a key would have to be refused.
 func notHonoured() []inert {
 	return []inert{
 		{"a learner gets what it missed from memory, or a snapshot", []string{"snapshotSizeFactor"}},
@@ -24,38 +24,8 @@ func notHonoured() []inert {
 		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
 		{"observers always log", []string{"syncEnabled"}},
 		{"observers connect to the leader", []string{"observerMasterPort"}},
-		{"servers do not authenticate to each other", []string{
-			"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
-			"quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext", "quorum.auth.kerberos.servicePrincipal",
-		}},
-		{"TLS between servers is not offered", slices.Concat(
-			tlsNames("ssl.quorum."), []string{"sslQuorum", "portUnification", "sslQuorumReloadCertFiles"},
-		)},
 		{"an audit log is not offered", []string{"audit.enable"}},
 	}
-}
-
-// tlsNames are the keys of one kind of TLS connection.
-func tlsNames(prefix string) []string {
-	names := []string{"protocol", "enabledProtocols", "ciphersuites", "hostnameVerification", "clientHostnameVerification",
-		"crl", "ocsp", "clientAuth", "handshakeDetectionTimeoutMillis"}
-	for _, store := range []string{"keyStore.", "trustStore."} {
-		names = append(names, store+"location", store+"password", store+"passwordPath", store+"type")
-	}
-	for i, name := range names {
-		names[i] = prefix + name
-	}
-	return names
-}
-
-// protects tells whether a key that is not honoured would leave something open:
-// the server does not start with it. It says nothing of keys that are honoured.
-func protects(key string) bool {
-	switch key {
-	case "sslQuorum", "quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl":
-		return true
-	}
-	return false
 }
 
 // neverHonoured are the keys that have no meaning for a server that is built
@@ -77,7 +47,7 @@ func neverHonoured() []inert {
 			"log.dir", "log.file", "log.threshold", "log.maxfilesize", "log.maxbackupindex", "root.logger", "console.threshold",
 			"tracelog.dir", "tracelog.file", "jmx.log4j.disable", "auditlog.file", "auditlog.threshold",
 		}},
-		{"Kerberos is not offered", []string{"kerberos.canonicalizeHostNames", "requireKerberosConfig", "security.auth_to_local"}},
+		{"Kerberos is not offered", []string{"quorum.auth.kerberos.servicePrincipal", "kerberos.canonicalizeHostNames", "requireKerberosConfig", "security.auth_to_local"}},
 		{"only clients read it", []string{
 			"client.secure", "clientCnxnSocket", "sasl.client", "sasl.clientconfig", "sasl.client.username", "sasl.client.canonicalize.hostname",
 			"server.principal", "server.realm", "disableAutoWatchReset", "request.timeout",

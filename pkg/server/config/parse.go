@@ -129,15 +129,12 @@ func (r *reader) apply(s setting, p Property) {
 	}
 }
 
-// checkEffect refuses or warns of a key that was understood and that this
+// checkEffect warns of a key that was understood and that this
 // server does not honour, unless it says what is so anyway.
 func (r *reader) checkEffect(s setting, p Property) {
 	reason := r.keys.withoutEffect(p.Key)
 	switch {
 	case reason == "" || s.get(r.cfg) == s.get(r.defaults) || p.Key == "admin.enableServer" && !r.cfg.Admin.Enabled:
-	case protects(p.Key):
-		r.fault(p.Line, p.Key, "this server does not offer it, and starting without it would leave open what it protects",
-			"remove the line when the network is trusted, or keep Apache ZooKeeper on this host")
 	default:
 		r.warn(p.Line, p.Key, "has no effect: "+reason, "")
 	}

@@ -3,6 +3,7 @@ package quorum
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -18,7 +19,7 @@ type acceptor struct {
 	stop  context.CancelFunc
 	ended chan struct{} // closed when the listeners are
 
-	greetings chan struct{} // a place for each connection that has yet to register
+	lobby lobby // connections that have yet to register
 
 	anonymous zab.Sid // last number given to an observer without one; used by the loop
 }
@@ -26,7 +27,7 @@ type acceptor struct {
 // openAcceptor starts to listen. A port that is in use, such as by our own last
 // acceptor a moment ago, is retried for as long as we lead.
 func (p *Peer) openAcceptor() *acceptor {
-	a := &acceptor{ended: make(chan struct{}), greetings: make(chan struct{}, maxGreetings)}
+	a := &acceptor{ended: make(chan struct{})}
 	a.ctx, a.stop = context.WithCancel(p.ctx)
 	p.running.Go(func() {
 		defer close(a.ended)
@@ -34,12 +35,8 @@ func (p *Peer) openAcceptor() *acceptor {
 		for _, l := range listeners {
 			p.running.Go(func() {
 				accept(a.ctx, l, func(conn net.Conn) {
-					select {
-					case a.greetings <- struct{}{}:
-						p.running.Go(func() { p.greet(a, conn) })
-					default:
-						_ = conn.Close()
-					}
+					a.lobby.enter(conn)
+					p.running.Go(func() { p.greet(a, conn) })
 				})
 			})
 		}
@@ -73,13 +70,22 @@ func (p *Peer) bindQuorumPort(ctx context.Context) []net.Listener {
 	}
 }
 
+// errSlow closes who takes too long to say who it is.
+var errSlow = errors.New("it did not register within initLimit")
+
 // greet waits for a learner to register on a fresh connection.
 func (p *Peer) greet(a *acceptor, raw net.Conn) {
-	conn := newTimedConn(raw, p.cfg.initTimeout())
 	release := closeWith(a.ctx, raw)
-	in := bufio.NewReaderSize(conn, linkBuffer)
-	first, err := readPacket(in, maxGreeting)
-	<-a.greetings
+	overdue := time.AfterFunc(p.cfg.initTimeout(), func() { _ = raw.Close() })
+	conn, in, err := p.secured(a, raw)
+	var first packet
+	if err == nil {
+		first, err = readPacket(in, maxGreeting)
+	}
+	a.lobby.leave(raw)
+	if !overdue.Stop() {
+		err = errSlow
+	}
 	info, packet, err := parseRegistration(first, err)
 	if err == nil {
 		p.inbox.put(func() {
@@ -90,9 +96,38 @@ func (p *Peer) greet(a *acceptor, raw net.Conn) {
 	}
 	release()
 	if !benign(err) {
-		p.log.Warn("connection to the quorum port refused", "from", raw.RemoteAddr().String(), "err", err)
+		p.log.Log(a.ctx, p.complaints.level(hostOf(raw.RemoteAddr())), "connection to the quorum port refused", "from", raw.RemoteAddr().String(), "err", err)
 	}
 	_ = raw.Close()
+}
+
+// secured does what protects the port, before the first packet.
+func (p *Peer) secured(a *acceptor, raw net.Conn) (*timedConn, *bufio.Reader, error) {
+	safe, err := p.cfg.TLS.accept(a.ctx, raw, p.cfg.initTimeout())
+	if err != nil {
+		return nil, nil, err
+	}
+	conn := newTimedConn(safe, p.cfg.initTimeout())
+	in := bufio.NewReaderSize(conn, linkBuffer)
+	if p.cfg.SASL == nil {
+		return conn, in, nil
+	}
+	user, err := p.cfg.SASL.authenticate(conn, in)
+	return conn, in, p.judge(raw.RemoteAddr(), user, err)
+}
+
+// judge lets go on who has authenticated, and others if that is not required.
+func (p *Peer) judge(from net.Addr, user string, err error) error {
+	switch {
+	case err == nil:
+		p.log.Info("server authenticated on the quorum port", "from", from.String(), "user", user)
+	case p.cfg.SASL.Require:
+		return err
+	default:
+		p.log.Log(p.ctx, p.complaints.level(hostOf(from)), "connection to the quorum port taken without authentication, as quorum.auth.serverRequireSasl is not true",
+			"from", from.String(), "err", err)
+	}
+	return nil
 }
 
 // parseRegistration reads a learner's first packet. A learner without a number has

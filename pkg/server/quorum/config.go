@@ -38,6 +38,9 @@ type Config struct {
 	// "server.N=..." lines and "version=0" (QuorumMaj.java). Default: made from Members.
 	Text string
 
+	SASL *SASL // nil: servers do not authenticate to each other
+	TLS  *TLS  // nil: neither port knows TLS
+
 	// What the disk holds, see zab.Config.
 	Epochs   zab.Epochs
 	LastZxid zab.Zxid

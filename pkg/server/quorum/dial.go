@@ -12,8 +12,8 @@ import (
 )
 
 // dialAny connects to the first of the addresses that answers; all are tried at
-// once. Names are resolved anew.
-func dialAny(ctx context.Context, timeout time.Duration, addresses []string) (net.Conn, error) {
+// once, and with TLS if secure says so. Names are resolved anew.
+func dialAny(ctx context.Context, timeout time.Duration, addresses []string, secure *TLS) (net.Conn, error) {
 	if len(addresses) == 0 {
 		return nil, errors.New("no address is known")
 	}
@@ -28,6 +28,9 @@ func dialAny(ctx context.Context, timeout time.Duration, addresses []string) (ne
 		go func() {
 			d := net.Dialer{Control: dropDeadConnections}
 			conn, err := d.DialContext(ctx, "tcp", a)
+			if err == nil {
+				conn, err = secure.connect(ctx, conn, a)
+			}
 			results <- result{conn, err}
 		}()
 	}
@@ -148,13 +151,26 @@ func (p *Peer) dialLeader(sid zab.Sid) {
 	wait := dialPause(p.vain)
 	p.running.Go(func() {
 		pause(ctx, wait)
-		conn, err := dialAny(ctx, min(p.cfg.CnxTimeout, p.cfg.initTimeout()), addresses)
+		conn, err := dialAny(ctx, min(p.cfg.CnxTimeout, p.cfg.initTimeout()), addresses, p.cfg.TLS)
 		release := func() {}
 		if err == nil {
 			release = closeWith(p.ctx, conn)
+			err = p.logIn(ctx, conn)
 		}
 		p.inbox.put(func() { p.dialled(attempt, conn, release, err) })
 	})
+}
+
+// logIn authenticates us to the leader, unless the attempt is given up meanwhile.
+func (p *Peer) logIn(ctx context.Context, conn net.Conn) error {
+	if p.cfg.SASL == nil {
+		return nil
+	}
+	defer closeWith(ctx, conn)()
+	_ = conn.SetDeadline(time.Now().Add(min(p.cfg.CnxTimeout, p.cfg.initTimeout())))
+	err := p.cfg.SASL.login(conn)
+	_ = conn.SetDeadline(time.Time{})
+	return err
 }
 
 // dialPause is how long to wait before the leader is dialled after so many vain
@@ -187,7 +203,10 @@ func (p *Peer) dialled(attempt *dialAttempt, conn net.Conn, release func(), err 
 	}
 	p.giveUpDialling()
 	if err != nil {
-		p.log.Debug("cannot reach the leader", "leader", attempt.sid, "err", err)
+		if conn != nil {
+			_ = conn.Close()
+		}
+		p.log.Log(p.ctx, p.complaints.unreached(attempt.sid, err), "cannot reach the leader", "leader", attempt.sid, "err", err)
 		p.zab.LinkDown(attempt.sid)
 		return
 	}

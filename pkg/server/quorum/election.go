@@ -1,7 +1,9 @@
 package quorum
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,7 +29,9 @@ type election struct {
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 	listeners []net.Listener
-	greetings chan struct{} // a place for each accepted connection that has yet to introduce itself
+	lobby     lobby // accepted connections that have yet to introduce themselves
+
+	complaints complaints
 
 	mu        sync.Mutex
 	others    map[zab.Sid]*correspondent
@@ -35,7 +39,7 @@ type election struct {
 }
 
 const (
-	maxGreetings = 128 // connections that may be introducing themselves at a time
+	maxGreetings = 128 // connections that may be introducing themselves at a time, on each port
 	maxStrangers = 64  // connected servers that are not in the configuration
 
 	bindPause = time.Second // between tries to open the election port
@@ -46,7 +50,7 @@ const (
 func openElection(ctx context.Context, cfg Config, d *directory, inForce func() zab.Zxid, deliver func(zab.Packet) bool) (*election, error) {
 	e := &election{
 		cfg: cfg, log: cfg.Logger.With("port", "election"), deliver: deliver, directory: d, inForce: inForce,
-		greetings: make(chan struct{}, maxGreetings), others: map[zab.Sid]*correspondent{},
+		others: map[zab.Sid]*correspondent{},
 	}
 	for try := 1; ; try++ {
 		var err error
@@ -148,10 +152,9 @@ func (e *election) dial(c *correspondent) {
 
 // connect dials a server and introduces us; only a connection to a smaller sid is kept.
 func (e *election) connect(c *correspondent, addresses []string) {
-	conn, err := dialAny(e.ctx, e.cfg.CnxTimeout, addresses)
+	conn, err := dialAny(e.ctx, e.cfg.CnxTimeout, addresses, e.cfg.TLS)
 	if err == nil {
-		_ = conn.SetDeadline(time.Now().Add(e.cfg.CnxTimeout))
-		if _, err = conn.Write(e.greeting().append(nil)); err != nil {
+		if err = e.introduce(conn); err != nil {
 			_ = conn.Close()
 		}
 	}
@@ -164,12 +167,22 @@ func (e *election) connect(c *correspondent, addresses []string) {
 	e.mu.Unlock()
 	switch {
 	case err != nil:
-		e.log.Debug("cannot reach server", "sid", c.sid, "addresses", addresses, "err", err)
+		e.log.Log(e.ctx, e.complaints.unreached(c.sid, err), "cannot reach server", "sid", c.sid, "addresses", addresses, "err", err)
 	case keep:
 		e.adopt(c, conn)
 	default:
 		_ = conn.Close()
 	}
+}
+
+// introduce tells who we are, and proves it if we are to.
+func (e *election) introduce(conn net.Conn) error {
+	defer closeWith(e.ctx, conn)()
+	_ = conn.SetDeadline(time.Now().Add(e.cfg.CnxTimeout))
+	if _, err := conn.Write(e.greeting().append(nil)); err != nil {
+		return err
+	}
+	return e.cfg.SASL.login(conn)
 }
 
 // greeting is how we introduce ourselves. A wildcard is no address to be dialled.
@@ -179,21 +192,21 @@ func (e *election) greeting() greeting {
 
 // accepted takes an incoming connection. It does not wait.
 func (e *election) accepted(conn net.Conn) {
-	select {
-	case e.greetings <- struct{}{}:
-		e.running.Go(func() { e.introduced(conn) })
-	default:
-		_ = conn.Close()
-	}
+	e.lobby.enter(conn)
+	e.running.Go(func() { e.introduced(conn) })
 }
 
 // introduced reads who dialled and decides what becomes of the connection.
-func (e *election) introduced(conn net.Conn) {
-	g, err := e.readGreeting(conn)
-	<-e.greetings
+func (e *election) introduced(raw net.Conn) {
+	conn, g, err := e.meet(raw)
+	e.lobby.leave(raw)
 	if err != nil {
-		e.log.Debug("connection refused", "from", conn.RemoteAddr().String(), "err", err)
-		_ = conn.Close()
+		level := slog.LevelDebug
+		if errors.Is(err, errAuth) || errors.Is(err, errTLS) {
+			level = e.complaints.level(hostOf(raw.RemoteAddr()))
+		}
+		e.log.Log(e.ctx, level, "connection refused", "from", raw.RemoteAddr().String(), "err", err)
+		_ = raw.Close()
 		return
 	}
 	if c := e.place(g); c != nil {
@@ -203,16 +216,43 @@ func (e *election) introduced(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// readGreeting waits for the greeting, but not longer than the election is open.
-func (e *election) readGreeting(conn net.Conn) (greeting, error) {
-	defer closeWith(e.ctx, conn)()
-	_ = conn.SetDeadline(time.Now().Add(e.cfg.syncTimeout()))
-	g, err := readGreeting(conn)
-	if err == nil && g.sid == int64(e.cfg.Self) {
-		e.log.Warn("another server has our myid", "from", conn.RemoteAddr().String(), "myid", g.sid)
-		err = fmt.Errorf("it says that it is server %d, as we are", g.sid)
+// meet waits for who has connected to say who it is, and to prove it if it has
+// to, but not longer than the election is open.
+func (e *election) meet(raw net.Conn) (net.Conn, greeting, error) {
+	defer closeWith(e.ctx, raw)()
+	limit := time.Now().Add(e.cfg.syncTimeout())
+	conn, err := e.cfg.TLS.accept(e.ctx, raw, e.cfg.syncTimeout())
+	if err != nil {
+		return nil, greeting{}, err
 	}
-	return g, err
+	_ = conn.SetDeadline(limit)
+	g, err := readGreeting(conn)
+	switch {
+	case err != nil:
+		return nil, greeting{}, err
+	case g.sid == int64(e.cfg.Self):
+		e.log.Warn("another server has our myid", "from", conn.RemoteAddr().String(), "myid", g.sid)
+		return nil, greeting{}, fmt.Errorf("it says that it is server %d, as we are", g.sid)
+	case e.cfg.SASL == nil:
+		return conn, g, nil
+	}
+	in := bufio.NewReader(conn)
+	user, err := e.cfg.SASL.authenticate(conn, in)
+	return &peeked{conn, in}, g, e.judge(raw.RemoteAddr(), g.sid, user, err)
+}
+
+// judge lets go on who has authenticated, and others if that is not required.
+func (e *election) judge(from net.Addr, sid int64, user string, err error) error {
+	switch {
+	case err == nil:
+		e.log.Debug("server authenticated", "sid", sid, "from", from.String(), "user", user)
+	case e.cfg.SASL.Require:
+		return fmt.Errorf("it says that it is server %d: %w", sid, err)
+	default:
+		e.log.Log(e.ctx, e.complaints.level(hostOf(from)), "connection taken without authentication, as quorum.auth.serverRequireSasl is not true",
+			"sid", sid, "from", from.String(), "err", err)
+	}
+	return nil
 }
 
 // place returns whose connection a greeting belongs to, or nil if it is not to be

@@ -22,7 +22,7 @@ type electionUnderTest struct {
 }
 
 // openElectionTest opens the election port of server self of three.
-func openElectionTest(t *testing.T, self zab.Sid) *electionUnderTest {
+func openElectionTest(t *testing.T, self zab.Sid, change ...func(*Config)) *electionUnderTest {
 	t.Helper()
 	u := &electionUnderTest{t: t, got: make(chan zab.Packet, 100)}
 	network := subnet()
@@ -32,6 +32,9 @@ func openElectionTest(t *testing.T, self zab.Sid) *electionUnderTest {
 			Election: []string{fmt.Sprintf("%s%d:%d", network, sid, electionPort)}})
 	}
 	cfg := Config{Self: self, Members: u.members, TickTime: time.Second, InitLimit: 10, SyncLimit: 5, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
+	for _, do := range change {
+		do(&cfg)
+	}
 	e, err := openElection(t.Context(), cfg.withDefaults(), newDirectory(cfg.Self, cfg.Members), func() zab.Zxid { return 0 }, func(p zab.Packet) bool { u.got <- p; return true })
 	if err != nil {
 		t.Fatal(err)

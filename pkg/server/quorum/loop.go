@@ -23,7 +23,8 @@ type Peer struct {
 	status  atomic.Pointer[Status]
 	version atomic.Int64 // of the membership in force
 
-	directory *directory
+	directory  *directory
+	complaints complaints
 
 	// Set by Run before any other goroutine starts.
 	ctx      context.Context // ends with Run

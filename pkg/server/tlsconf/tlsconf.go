@@ -139,6 +139,9 @@ func (k *Keys) load() (*state, error) {
 	s.server, s.client = base.Clone(), base
 	s.server.ClientAuth, s.server.ClientCAs = auth, s.roots
 	s.client.RootCAs = s.roots
+	// Servers that connect to each other resume nothing, and some hang up at once: what
+	// they leave unread would turn their goodbye into a reset.
+	s.server.SessionTicketsDisabled = k.opts.Prefix == quorumPrefix
 	return s, nil
 }
 
@@ -191,7 +194,7 @@ func (k *Keys) Accept(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	}
 	c := k.opts.TLS
 	if certs := conn.ConnectionState().PeerCertificates; len(certs) > 0 && c.HostnameVerification && c.ClientHostnameVerification {
-		if err := k.checkAddress(ctx, certs[0], raw.RemoteAddr()); err != nil {
+		if err := k.checkAddress(ctx, certs[0], raw.RemoteAddr(), "clientHostnameVerification"); err != nil {
 			return nil, err
 		}
 	}
@@ -200,10 +203,10 @@ func (k *Keys) Accept(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 
 // checkAddress wants the certificate to be that of the address or of a name
 // that the DNS gives to it (ZKTrustManager.performHostVerification).
-func (k *Keys) checkAddress(ctx context.Context, cert *x509.Certificate, remote net.Addr) error {
+func (k *Keys) checkAddress(ctx context.Context, cert *x509.Certificate, remote net.Addr, key string) error {
 	host, _, err := net.SplitHostPort(remote.String())
 	if err != nil {
-		return fmt.Errorf("%sclientHostnameVerification: %w", k.opts.Prefix, err)
+		return fmt.Errorf("%s%s: %w", k.opts.Prefix, key, err)
 	}
 	wrong := certname.Check(cert, host)
 	if wrong == nil {
@@ -218,7 +221,7 @@ func (k *Keys) checkAddress(ctx context.Context, cert *x509.Certificate, remote 
 	if err != nil {
 		wrong = errors.Join(wrong, err)
 	}
-	return fmt.Errorf("certificate of %q is not of %s or of its names %q (%sclientHostnameVerification): %w", describe(cert), host, names, k.opts.Prefix, wrong)
+	return fmt.Errorf("certificate of %q is not of %s or of its names %q (%s%s): %w", describe(cert), host, names, k.opts.Prefix, key, wrong)
 }
 
 // Connect does the handshake with a server that is meant to be host, a name or

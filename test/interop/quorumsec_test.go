@@ -1,0 +1,157 @@
+package interop
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
+	"github.com/zkctl/zkctl/test/ensemble"
+)
+
+// peerLogins is a login configuration for servers; the second user is of a server
+// whose password is wrong.
+const peerLogins = `QuorumServer {
+	org.apache.zookeeper.server.auth.DigestLoginModule required user_peer="%s";
+};
+QuorumLearner {
+	org.apache.zookeeper.server.auth.DigestLoginModule required username="peer" password="%s";
+};
+`
+
+// saslKeys is SASL between servers, required.
+func saslKeys() map[string]string {
+	return map[string]string{
+		"quorum.auth.enableSasl": "true", "quorum.auth.learnerRequireSasl": "true", "quorum.auth.serverRequireSasl": "true",
+		"quorum.cnxn.threads.size": "20",
+	}
+}
+
+// secured starts servers of the given kinds whose zoo.cfg has more keys. A Java
+// server gets the login configuration on its command line, too.
+func secured(t *testing.T, keys map[string]string, of ...kind) (*kinds, *ensemble.Ensemble) {
+	t.Helper()
+	k := newKinds(t, of...)
+	logins := keys["java.security.auth.login.config"]
+	java := k.launch[apache]
+	k.launch[apache] = func(config string) *exec.Cmd {
+		cmd := java(config)
+		if logins != "" {
+			cmd.Args = slices.Insert(cmd.Args, 1, "-Djava.security.auth.login.config="+logins)
+		}
+		return cmd
+	}
+	o := options(len(of))
+	o.Config["initLimit"] = "15"
+	maps.Copy(o.Config, keys)
+	o.Launch = func(sid int) ensemble.Launcher {
+		return func(config string) *exec.Cmd { return k.launch[k.of(sid)](config) }
+	}
+	o.Idle = true
+	e := ensemble.Start(t, o)
+	straight(t, e)
+	e.RestartAll()
+	return k, e
+}
+
+func writeLogins(t *testing.T, taken, own string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "jaas.conf")
+	if err := os.WriteFile(file, fmt.Appendf(nil, peerLogins, taken, own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// leadBy makes a server lead, in the place of another, while writers write: of the
+// others only one has what was written last, and it is down meanwhile.
+func leadBy(t *testing.T, k *kinds, e *ensemble.Ensemble, ws *writers, sid int) {
+	t.Helper()
+	leader := e.WaitLeader()
+	if leader == sid {
+		return
+	}
+	third := 1 + 2 + 3 - sid - leader
+	e.Kill(third)
+	ws.wait(t, 10)
+	e.Kill(leader)
+	e.Restart(third)
+	ensemble.Eventually(t, fmt.Sprintf("server %d to lead", sid), func() bool { return e.Leader() == sid })
+	ws.wait(t, 10)
+	e.Restart(leader)
+	e.WaitAll()
+	t.Logf("after server %d, %s, leads %d, %s", leader, k.of(leader), sid, k.of(sid))
+}
+
+// leadByEach lets servers of both kinds lead under writing clients.
+func leadByEach(t *testing.T, k *kinds, e *ensemble.Ensemble) {
+	t.Helper()
+	ws := startWriters(t, e)
+	for _, sid := range []int{2, 1} {
+		leadBy(t, k, e, ws, sid)
+	}
+	ws.wait(t, 20)
+	ws.end(t)
+	e.WaitLevel()
+}
+
+// Servers of both kinds authenticate to each other, whichever leads; who has
+// another password is left alone by all.
+func TestQuorumSASL(t *testing.T) {
+	for name, of := range map[string][]kind{"one of Apache's": {ours, apache, ours}, "two of Apache's": {apache, ours, apache}} {
+		t.Run(name, func(t *testing.T) {
+			keys := saslKeys()
+			keys["java.security.auth.login.config"] = writeLogins(t, "secret", "secret")
+			k, e := secured(t, keys, of...)
+			leadByEach(t, k, e)
+		})
+	}
+}
+
+// A server with a wrong password, and one without any, get nowhere, and the
+// others' logs say so.
+func TestQuorumSASLRefused(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, cfg string) string{
+		"wrong password": func(t *testing.T, cfg string) string {
+			return regexp.MustCompile(`(?m)^java.security.auth.login.config=.*$`).ReplaceAllString(cfg, "java.security.auth.login.config="+writeLogins(t, "secret", "wrong"))
+		},
+		"no SASL": func(_ *testing.T, cfg string) string {
+			return regexp.MustCompile(`(?m)^quorum\.auth\..*\n`).ReplaceAllString(cfg, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys := saslKeys()
+			keys["java.security.auth.login.config"] = writeLogins(t, "secret", "secret")
+			_, e := secured(t, keys, ours, ours, ours)
+			e.Stop(3)
+			rewrite(t, e, 3, func(cfg string) string { return change(t, cfg) })
+			e.Restart(3)
+			ensemble.Eventually(t, "the refusal in a log", func() bool {
+				return strings.Contains(e.Log(1)+e.Log(2), "it says that it is server 3: SASL authentication failed")
+			})
+			e.WaitLeader(3)
+			if st := e.Status(3); st.State == fourletter.Serving {
+				t.Errorf("server 3 serves: %+v", st)
+			}
+		})
+	}
+}
+
+// rewrite changes a server's zoo.cfg.
+func rewrite(t *testing.T, e *ensemble.Ensemble, sid int, change func(string) string) {
+	t.Helper()
+	path := filepath.Join(e.Dir(sid), "zoo.cfg")
+	cfg, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(change(string(cfg))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
