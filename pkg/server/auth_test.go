@@ -76,12 +76,17 @@ func TestPolicyOfConfiguration(t *testing.T) {
 	}
 }
 
+func TestPolicyMissingClass(t *testing.T) {
+	if _, log, err := policyOf(t, "authProvider.7=com.example.Mine", "", 0o600); err != nil || !strings.Contains(log, "key=authProvider.7 class=com.example.Mine") {
+		t.Errorf("%v; the log holds %s", err, log)
+	}
+}
+
 func TestPolicyRefused(t *testing.T) {
 	for want, x := range map[string]struct{ lines, jaas string }{
 		"jaas.conf: section Server logs in with Kerberos": {"", "Server { com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true; };"},
 		"jaas.conf:1:10: the class of a login module":     {"", "Server { ; };"},
 		"no such file":                         {"java.security.auth.login.config=/does/not/exist", ""},
-		"authProvider.7=com.example.Mine":      {"authProvider.7=com.example.Mine", ""},
 		"sessionRequireClientSASLAuth needs":   {"sessionRequireClientSASLAuth=true", ""},
 		"enforce.auth.schemes needs":           {"enforce.auth.enabled=true\nenforce.auth.schemes=digest,x509", ""},
 		"DigestAuthenticationProvider.digestA": {"DigestAuthenticationProvider.digestAlg=MD4", ""},
