@@ -76,7 +76,7 @@ text DigestAuthenticationProvider.digestAlg X509AuthenticationProvider.superUser
 text requireKerberosConfig security.auth_to_local SASLAuthenticationProvider.superPassword
 text enforce.auth.schemes sasl.serverconfig ensembleAuthName quorum.auth.learner.saslLoginContext
 text quorum.auth.server.saslLoginContext quorum.auth.kerberos.servicePrincipal watchManagerName
-text 4lw.commands.whitelist audit.impl.class metricsProvider.className admin.commandURL
+text 4lw.commands.whitelist audit.impl.class auditlog.file metricsProvider.className admin.commandURL
 text ssl.keyStore.location ssl.keyStore.password ssl.keyStore.passwordPath ssl.keyStore.type
 text ssl.trustStore.location ssl.trustStore.password ssl.trustStore.passwordPath ssl.trustStore.type
 text ssl.clientAuth ssl.protocol ssl.enabledProtocols ssl.ciphersuites ssl.sslProvider ssl.context.supplier.class

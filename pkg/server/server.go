@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/admin"
+	"github.com/zkctl/zkctl/pkg/server/audit"
 	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/server/front"
@@ -68,6 +69,10 @@ type Server struct {
 
 	quorumSASL *quorum.SASL  // nil without SASL between servers
 	quorumKeys *tlsconf.Keys // of the ports between servers; nil without TLS
+
+	audit     *audit.Log // nil without audit.enable
+	auditUser string
+	started   bool // of Run's goroutine
 }
 
 // consensus puts writes in order: the ensemble, or this server alone.
@@ -104,12 +109,22 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.store = store
-	err = s.run(ctx)
+	err = s.runAudited(ctx)
 	cerr := store.Close()
 	if err != nil && errors.Is(cerr, storage.ErrFailed) {
 		cerr = nil // err says already what failed
 	}
 	return errors.Join(err, cerr)
+}
+
+// runAudited is run with an audit log, if there is to be one.
+func (s *Server) runAudited(ctx context.Context) error {
+	end, err := s.openAudit()
+	if err != nil {
+		return err
+	}
+	defer func() { end(s.started) }()
+	return s.run(ctx)
 }
 
 func (s *Server) storageOptions() storage.Options {
@@ -198,6 +213,8 @@ func (s *Server) serve(ctx context.Context) error {
 	if s.cfg.PurgeInterval > 0 {
 		run("purge", s.purgeLoop)
 	}
+	s.started = true
+	s.audit.Write(audit.Event{User: s.auditUser, Operation: audit.ServerStart, Result: audit.Success})
 	if s.opts.Ready != nil {
 		s.opts.Ready()
 	}
@@ -255,6 +272,7 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		LargeRequests:   pipeline.LargeRequests{Threshold: c.RequestThrottle.LargeThreshold, MaxBytes: c.RequestThrottle.LargeMaxBytes},
 		RequestMemory:   max(64<<20, 4*int64(c.JuteMaxBuffer)),
 		Logger:          s.log, Metrics: s.metrics,
+		Audit: s.audit, AuditUser: s.auditUser,
 	}
 	if c.ReconfigEnabled {
 		out.Reconfigure = s.reconfigure

@@ -53,6 +53,7 @@ func may() map[string][]string {
 		"pkg/server/inspect": {
 			"pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/storage", "pkg/server/storage/disk",
 		},
+		"pkg/server/audit":          {},
 		"pkg/server/auth":           {"pkg/server/proto", "pkg/server/auth/digestmd5"},
 		"pkg/server/auth/digestmd5": {},
 		"pkg/server/auth/jaas":      {},
@@ -63,7 +64,7 @@ func may() map[string][]string {
 		"pkg/server/pipeline": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/watch",
 			"pkg/server/session", "pkg/server/storage", "pkg/server/zab", "pkg/server/quorum", "pkg/server/auth",
-			"pkg/server/metrics",
+			"pkg/server/metrics", "pkg/server/audit",
 		},
 		"pkg/server/front": {"pkg/server/jute", "pkg/server/pipeline", "pkg/server/portuse"},
 	}

@@ -268,6 +268,12 @@ type Config struct {
 	Metrics Metrics
 	// AuditEnabled writes an audit log. Key audit.enable. Default false. Source: ZKAuditProvider.java.
 	AuditEnabled bool
+	// AuditFile is where it goes; "" is the server's own log. A relative path is one
+	// below DataLogDir. Key auditlog.file, which Apache's logback.xml has.
+	AuditFile string
+	// AuditClass is a Java class that writes it. Key audit.impl.class. Only Apache's
+	// own Slf4jAuditLogger stands for something here.
+	AuditClass string
 
 	lines   map[string]int     // line in zoo.cfg of each raw key
 	given   map[string][]given // values of each key, the one that wins last

@@ -24,7 +24,6 @@ func notHonoured() []inert {
 		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
 		{"observers always log", []string{"syncEnabled"}},
 		{"observers connect to the leader", []string{"observerMasterPort"}},
-		{"an audit log is not offered", []string{"audit.enable"}},
 	}
 }
 
@@ -41,11 +40,11 @@ func neverHonoured() []inert {
 			"forward_learner_requests_to_commit_processor_disabled", "request_throttler.shutdownTimeout",
 			"metricsProvider.numWorkerThreads", "metricsProvider.maxQueueSize", "metricsProvider.workerShutdownTimeoutMs", "leaderConnectDelayDuringRetryMs", "learner.",
 			"follower.nodelay", "leader.nodelay", "jute.maxbuffer.extrasize", "quorumCnxnTimeoutMs",
-			"ssl.sslProvider", "ssl.context.supplier.class", "ssl.quorum.context.supplier.class", "audit.impl.class",
+			"ssl.sslProvider", "ssl.context.supplier.class", "ssl.quorum.context.supplier.class",
 		}},
 		{"logging is set with the flags --log-file, --log-format and --log-level", []string{
 			"log.dir", "log.file", "log.threshold", "log.maxfilesize", "log.maxbackupindex", "root.logger", "console.threshold",
-			"tracelog.dir", "tracelog.file", "jmx.log4j.disable", "auditlog.file", "auditlog.threshold",
+			"tracelog.dir", "tracelog.file", "jmx.log4j.disable", "auditlog.threshold",
 		}},
 		{"Kerberos is not offered", []string{"quorum.auth.kerberos.servicePrincipal", "kerberos.canonicalizeHostNames", "requireKerberosConfig", "security.auth_to_local"}},
 		{"only clients read it", []string{

@@ -98,6 +98,8 @@ func adminSettings() []setting {
 		number("metricsProvider.httpPort", 0, maxPort, func(c *Config) *int { return &c.Metrics.Port }),
 		flag("metricsProvider.exportJvmInfo", func(c *Config) *bool { return &c.Metrics.ExportRuntime }),
 		flag("audit.enable", func(c *Config) *bool { return &c.AuditEnabled }),
+		text("auditlog.file", func(c *Config) *string { return &c.AuditFile }),
+		text("audit.impl.class", func(c *Config) *string { return &c.AuditClass }),
 	}
 }
 

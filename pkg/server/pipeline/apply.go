@@ -76,6 +76,7 @@ func (p *Pipeline) applyTxns(ts []*txn.Txn, bytes int) {
 		p.sessionApplied(t)
 		p.fire(&res)
 		p.conns.applied(t, &res)
+		p.auditClosed(t, &res)
 	}
 	p.countForSnapshot(len(ts), bytes)
 	p.countApplied(ts)

@@ -147,7 +147,9 @@ func (c *Conn) Close() {
 	c.unstall()
 	c.drop(func(w *waiting) bool { return w.outcome != nil || !w.owed() })
 	for i := range c.queue {
-		c.queue[i].body = nil
+		if c.p.cfg.Audit == nil { // which tells what the request was
+			c.queue[i].body = nil
+		}
 	}
 	c.empty.Broadcast()
 	if c.shake != nil {
@@ -428,6 +430,9 @@ func (c *Conn) finish(o outcome) bool {
 	if i < 0 {
 		c.mu.Unlock()
 		return false
+	}
+	if w := c.queue[i]; c.p.cfg.Audit != nil && !o.sync {
+		defer c.audited(&w, o.t, o.res)
 	}
 	if c.closed.Load() {
 		c.drop(func(w *waiting) bool { return w == &c.queue[i] })

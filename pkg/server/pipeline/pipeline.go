@@ -42,6 +42,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/audit"
 	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/proto"
@@ -114,6 +115,10 @@ type Config struct {
 	Standalone bool
 	// LeaderIdle keeps clients off this server while it leads (leaderServes=no).
 	LeaderIdle bool
+	// Audit takes what clients change (audit.enable), AuditUser is whom it names for
+	// what the server does by itself; nil for nobody.
+	Audit     *audit.Log
+	AuditUser string
 	// Metrics takes what is counted and measured; nil for nobody.
 	Metrics *metrics.Metrics
 	// Logger takes what an operator should know.
