@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
 	"github.com/zkctl/zkctl/test/ensemble"
+	"github.com/zkctl/zkctl/test/pki"
 )
 
 // peerLogins is a login configuration for servers; the second user is of a server
@@ -37,6 +39,14 @@ func saslKeys() map[string]string {
 // server gets the login configuration on its command line, too.
 func secured(t *testing.T, keys map[string]string, of ...kind) (*kinds, *ensemble.Ensemble) {
 	t.Helper()
+	k, e := prepared(t, keys, of...)
+	e.RestartAll()
+	return k, e
+}
+
+// prepared is secured with servers that do not run yet.
+func prepared(t *testing.T, keys map[string]string, of ...kind) (*kinds, *ensemble.Ensemble) {
+	t.Helper()
 	k := newKinds(t, of...)
 	logins := keys["java.security.auth.login.config"]
 	java := k.launch[apache]
@@ -56,7 +66,6 @@ func secured(t *testing.T, keys map[string]string, of ...kind) (*kinds, *ensembl
 	o.Idle = true
 	e := ensemble.Start(t, o)
 	straight(t, e)
-	e.RestartAll()
 	return k, e
 }
 
@@ -101,17 +110,12 @@ func leadByEach(t *testing.T, k *kinds, e *ensemble.Ensemble) {
 	e.WaitLevel()
 }
 
-// Servers of both kinds authenticate to each other, whichever leads; who has
-// another password is left alone by all.
+// Servers of both kinds authenticate to each other, whichever leads.
 func TestQuorumSASL(t *testing.T) {
-	for name, of := range map[string][]kind{"one of Apache's": {ours, apache, ours}, "two of Apache's": {apache, ours, apache}} {
-		t.Run(name, func(t *testing.T) {
-			keys := saslKeys()
-			keys["java.security.auth.login.config"] = writeLogins(t, "secret", "secret")
-			k, e := secured(t, keys, of...)
-			leadByEach(t, k, e)
-		})
-	}
+	keys := saslKeys()
+	keys["java.security.auth.login.config"] = writeLogins(t, "secret", "secret")
+	k, e := secured(t, keys, apache, ours, apache)
+	leadByEach(t, k, e)
 }
 
 // A server with a wrong password, and one without any, get nowhere, and the
@@ -153,5 +157,107 @@ func rewrite(t *testing.T, e *ensemble.Ensemble, sid int, change func(string) st
 	}
 	if err := os.WriteFile(path, []byte(change(string(cfg))), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// peerKeys is TLS between servers, with the files of a keyring whose identity "peer"
+// is certified for all of an ensemble once certify is called.
+func peerKeys(k *keyring, kind string) map[string]string {
+	return map[string]string{
+		"sslQuorum": "true", "ssl.quorum.keyStore.location": k.path("peer" + kind), "ssl.quorum.trustStore.location": k.path("ca" + kind),
+		"ssl.quorum.keyStore.password": storePassword, "ssl.quorum.trustStore.password": storePassword,
+	}
+}
+
+// certify makes certificates that are good for every server of an ensemble. Who
+// connects comes from 127.0.0.1.
+func certify(t *testing.T, k *keyring, e *ensemble.Ensemble) {
+	t.Helper()
+	hosts := []string{"localhost", "127.0.0.1"}
+	for _, address := range e.Addrs() {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts = append(hosts, host)
+	}
+	k.identity("peer", k.ca.Issue(t, pki.Request{Name: "peer", Hosts: hosts, RSA: true}))
+}
+
+// Servers of both kinds talk over TLS to each other, with SASL inside, whichever leads.
+func TestQuorumTLS(t *testing.T) {
+	ring := newKeyring(t)
+	keys := peerKeys(ring, ".p12")
+	maps.Copy(keys, saslKeys())
+	keys["java.security.auth.login.config"] = writeLogins(t, "secret", "secret")
+	k, e := prepared(t, keys, ours, apache, ours)
+	certify(t, ring, e)
+	e.RestartAll()
+	leadByEach(t, k, e)
+}
+
+// From plain to TLS without losing a write or a session: one server after the other
+// takes both, then dials with TLS, then takes nothing else.
+func TestQuorumTLSRollingSwitch(t *testing.T) {
+	for name, of := range map[string][]kind{"ours": {ours, ours, ours}, "mixed": {ours, apache, ours}} {
+		t.Run(name, func(t *testing.T) { rollingSwitch(t, of) })
+	}
+}
+
+func rollingSwitch(t *testing.T, of []kind) {
+	ring := newKeyring(t)
+	keys := peerKeys(ring, ".p12")
+	keys["sslQuorum"] = "false"
+	_, e := prepared(t, keys, of...)
+	certify(t, ring, e)
+	e.RestartAll()
+	ws := startWriters(t, e)
+	set := func(key, value string) func(string) string {
+		return func(cfg string) string {
+			return regexp.MustCompile(`(?m)^`+key+`=.*\n`).ReplaceAllString(cfg, "") + key + "=" + value + "\n"
+		}
+	}
+	for _, step := range []func(string) string{set("portUnification", "true"), set("sslQuorum", "true"), set("portUnification", "false")} {
+		for sid := 1; sid <= e.Len(); sid++ {
+			e.Stop(sid)
+			rewrite(t, e, sid, step)
+			e.Restart(sid)
+			e.WaitServing(sid)
+			ws.wait(t, 5)
+		}
+	}
+	ws.end(t)
+	e.WaitAll()
+	e.WaitLevel()
+}
+
+// A server without TLS, and one whose certificate is another host's, get nowhere.
+func TestQuorumTLSRefused(t *testing.T) {
+	ring := newKeyring(t)
+	_, e := prepared(t, peerKeys(ring, ".pem"), ours, ours, ours)
+	for sid := 1; sid <= 3; sid++ { // a plain key has no password
+		rewrite(t, e, sid, func(cfg string) string {
+			return regexp.MustCompile(`(?m)^ssl\..*[pP]assword=.*\n`).ReplaceAllString(cfg, "")
+		})
+	}
+	certify(t, ring, e)
+	e.RestartAll()
+	for want, change := range map[string]func(string) string{
+		"it speaks plainly": func(cfg string) string { return strings.Replace(cfg, "sslQuorum=true", "sslQuorum=false", 1) },
+		"is not of 127.0.0.1 or of its names": func(cfg string) string {
+			return strings.Replace(strings.Replace(cfg, "sslQuorum=false", "sslQuorum=true", 1), ring.path("peer.pem"), ring.path("elsewhere.pem"), 1)
+		},
+	} {
+		e.Stop(3)
+		rewrite(t, e, 3, change)
+		e.Restart(3)
+		ensemble.Eventually(t, want+" in a log", func() bool { return strings.Contains(e.Log(1)+e.Log(2), want) })
+		e.WaitLeader(3)
+		if st := e.Status(3); st.State == fourletter.Serving {
+			t.Errorf("server 3 serves: %+v", st)
+		}
+		rewrite(t, e, 3, func(cfg string) string {
+			return strings.Replace(strings.Replace(cfg, "sslQuorum=false", "sslQuorum=true", 1), ring.path("elsewhere.pem"), ring.path("peer.pem"), 1)
+		})
 	}
 }
