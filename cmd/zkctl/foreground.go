@@ -79,7 +79,7 @@ func advise(err error, cfg *config.Config) error {
 		return &problem.Problem{Op: "keep the log", Err: err,
 			Do: "free space on the file systems of dataDir and dataLogDir (zkctl purge --dry-run --config " + cfg.File + " shows what may go), then start again"}
 	}
-	return err
+	return damaged(err, cfg)
 }
 
 func (o *serverOptions) serve(c *cli.Context) error {

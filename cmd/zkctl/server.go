@@ -127,7 +127,7 @@ func serverCommand(env environment) *cli.Command {
 		Name: "server", Category: groupHost, Usage: "run, start and stop the server of one zoo.cfg, as zkServer.sh does",
 		Subcommands: []*cli.Command{
 			serverStart(env), serverForeground(env), serverStop(env), serverRestart(env),
-			serverStatus(env), serverPrintCmd(env), serverConfig(env), serverLogLevel(env),
+			serverStatus(env), serverPrintCmd(env), serverConfig(env), serverLogLevel(env), serverRejoin(env),
 		},
 	}
 }

@@ -178,8 +178,14 @@ func (s *Server) checkRecovered(r *storage.Recovered) error {
 		return fmt.Errorf("%s is empty and db.autocreate=false: for a new ensemble make the file %s, to rejoin one restore the data",
 			s.cfg.DataDir, filepath.Join(s.cfg.DataDir, "initialize"))
 	}
-	if s.cfg.Distributed() {
+	switch {
+	case s.cfg.Distributed() && r.EpochsErr == nil && r.Rejoin:
+		s.log.Warn("this server's history was set aside: it has no vote until it has copied the state from a leader that the others elected")
+	case s.cfg.Distributed():
 		return r.EpochsErr
+	case r.Rejoin:
+		return fmt.Errorf("the history in %s was set aside to be copied from a leader, but %s names no other server; move the files back from beside it, and remove %s",
+			s.cfg.DataDir, s.cfg.File, storage.RejoinName)
 	}
 	return nil
 }
@@ -329,7 +335,7 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 	q := quorum.Config{
 		Self: zab.Sid(c.MyID), TickTime: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit,
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
-		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
+		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), Rejoin: r.Rejoin, WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
 		ReadOnly: c.ReadOnlyModeEnabled, BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval,
 		SASL: s.quorumSASL, TLS: s.quorumTLS(),
 		Logger: s.log, Metrics: s.metrics,

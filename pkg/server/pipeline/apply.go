@@ -160,7 +160,7 @@ func (p *Pipeline) Truncate(zxid zab.Zxid) error {
 	}
 	// Counter 0 is no transaction: the log may end before it.
 	if r.LastZxid > int64(zxid) || r.LastZxid < int64(zxid) && zxid.Counter() != 0 {
-		return fmt.Errorf("truncated to %v as the leader asked, but the history now ends at 0x%x: move version-2 of the data directories aside to copy the state anew", zxid, r.LastZxid)
+		return fmt.Errorf("truncated to %v as the leader asked, but the history now ends at 0x%x: zkctl server rejoin copies the state anew", zxid, r.LastZxid)
 	}
 	p.replaceTree(r.Tree)
 	p.log.Info("truncated and reloaded", "zxid", zxid.String(), "took", time.Since(start))

@@ -44,6 +44,7 @@ type Config struct {
 	// What the disk holds, see zab.Config.
 	Epochs   zab.Epochs
 	LastZxid zab.Zxid
+	Rejoin   bool
 	Window   []zab.Proposal
 
 	WindowCount int  // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
@@ -154,7 +155,7 @@ func (c Config) zab() zab.Config {
 	return zab.Config{
 		Self: c.Self, Ensemble: members.Ensemble,
 		Reconfig: c.Reconfig != nil, Version: members.Version, Addresses: members.Addresses, Text: members.Text, Next: next,
-		Epochs: c.Epochs, LastZxid: c.LastZxid, Window: c.Window,
+		Epochs: c.Epochs, LastZxid: c.LastZxid, Rejoin: c.Rejoin, Window: c.Window,
 		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes,
 		FinalizeWait: ticks(c.FinalizeWait), NotifyMin: ticks(c.NotifyMin), NotifyMax: ticks(c.NotifyMax),
 		TickTime: tickTime, InitLimit: c.InitLimit * tickTime, SyncLimit: c.SyncLimit * tickTime,

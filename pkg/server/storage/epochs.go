@@ -40,17 +40,23 @@ func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 	if !hasAccepted {
 		e.Accepted = zxidEpoch
 	}
-	if !hasCurrent {
+	rejoins := s.rejoins()
+	if s.rejoin = rejoins && current == 0; rejoins && !s.rejoin { // its removal was interrupted
+		if err := s.forgetRejoin(); err != nil {
+			return Epochs{}, false, err
+		}
+	}
+	if !hasCurrent && !s.rejoin {
 		e.Current = zxidEpoch
 	}
-	if e.Current < zxidEpoch {
+	if e.Current < zxidEpoch && !s.rejoin {
 		if e.Current, err = s.repairCurrent(e.Current, zxidEpoch); err != nil {
 			return Epochs{}, true, err
 		}
 	}
 	if e.Accepted < e.Current {
-		return Epochs{}, true, fmt.Errorf("%w: %s holds %d, less than the %d of %s; restore both from a backup, or move %s aside and let this server copy the state from the leader",
-			ErrCorrupt, filepath.Join(s.snapDir, acceptedName), e.Accepted, e.Current, currentName, s.snapDir)
+		return Epochs{}, true, fmt.Errorf("%w: %s holds %d, less than the %d of %s; restore both from a backup, or let this server copy the state from the leader: zkctl server rejoin",
+			ErrCorrupt, filepath.Join(s.snapDir, acceptedName), e.Accepted, e.Current, currentName)
 	}
 	return e, hasAccepted || hasCurrent, nil
 }
@@ -63,8 +69,8 @@ func (s *Store) repairCurrent(current, zxidEpoch int64) (int64, error) {
 	if next, ok, err := s.readEpoch(currentName + ".tmp"); err == nil && ok && next >= zxidEpoch {
 		return next, nil
 	}
-	return 0, fmt.Errorf("%w: %s holds %d, but the last zxid is 0x%x; restore it from a backup, or move %s aside and let this server copy the state from the leader",
-		ErrCorrupt, filepath.Join(s.snapDir, currentName), current, s.last, s.snapDir)
+	return 0, fmt.Errorf("%w: %s holds %d, but the last zxid is 0x%x; restore it from a backup, or let this server copy the state from the leader: zkctl server rejoin",
+		ErrCorrupt, filepath.Join(s.snapDir, currentName), current, s.last)
 }
 
 func (s *Store) readEpoch(name string) (epoch int64, found bool, err error) {
@@ -100,6 +106,11 @@ func (s *Store) WriteEpochs(e Epochs) error {
 	}
 	if err := s.writeEpoch(currentName, e.Current); err != nil {
 		return s.fail(err)
+	}
+	if s.rejoin && e.Current > 0 { // it has the history that its leader began with
+		if err := s.forgetRejoin(); err != nil {
+			return s.fail(err)
+		}
 	}
 	return nil
 }

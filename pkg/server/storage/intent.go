@@ -60,8 +60,8 @@ func (s *Store) finishIntent() error {
 	var in intent
 	n, err := fmt.Sscanf(string(b), "%s 0x%x 0x%x\n", &in.verb, &in.zxid, &in.limit)
 	if err != nil || n != 3 || in.verb != verbTruncate && in.verb != verbInstall {
-		return fmt.Errorf("%w: %s holds %q; in an ensemble, move %s aside and let this server copy the state from the leader",
-			ErrCorrupt, s.intentPath(), b, s.snapDir)
+		return fmt.Errorf("%w: %s holds %q; in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+			ErrCorrupt, s.intentPath(), b)
 	}
 	stale, err := s.stale(in)
 	if err != nil {

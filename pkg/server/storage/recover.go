@@ -25,6 +25,9 @@ type Recovered struct {
 	Epochs    Epochs
 	HasEpochs bool
 	EpochsErr error
+	// Rejoin tells that the history was set aside (see [RejoinName]): this server
+	// must not vote until it has taken over a leader's.
+	Rejoin bool
 
 	Snapshot SnapshotInfo  // that was read; zero when there was none
 	Replayed int64         // records applied to it
@@ -69,6 +72,7 @@ func (s *Store) Recover(ctx context.Context) (*Recovered, error) {
 		return nil, err
 	}
 	r.Epochs, r.HasEpochs, r.EpochsErr = s.ReadEpochs()
+	r.Rejoin = s.rejoin
 	r.Took = time.Since(start)
 	for _, w := range r.Warnings {
 		s.log.Warn("recovering", "warning", w)
@@ -112,7 +116,7 @@ func (s *Store) found(r *Recovered) error {
 	initialize := filepath.Join(s.o.DataDir, "initialize")
 	_, err := s.fs.Stat(initialize)
 	asked := err == nil
-	if s.o.NoAutoCreate && !asked {
+	if s.o.NoAutoCreate && !asked && !s.rejoins() {
 		r.LastZxid = -1
 		r.Warnings = append(r.Warnings, "the data directory is empty and db.autocreate is false: this server has no vote until it has copied the state from a leader")
 		return nil
@@ -148,8 +152,8 @@ func (p *replay) base(snaps []NamedFile) error {
 		p.warn("skipped %v", err)
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("no snapshot in %s can be read: %w; restore one from a backup, or, in an ensemble, move %s aside and let this server copy the state from the leader",
-			p.s.snapDir, errors.Join(bad...), p.s.snapDir)
+		return fmt.Errorf("no snapshot in %s can be read: %w; restore one from a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+			p.s.snapDir, errors.Join(bad...))
 	}
 	p.r.Tree = tree.New(p.s.o.Tree)
 	return nil
@@ -161,8 +165,8 @@ func (p *replay) reachesSkipped() error {
 	if p.last >= p.reach {
 		return nil
 	}
-	return fmt.Errorf("%w: snapshot %s cannot be read, and snapshot 0x%x with the log after it only leads to 0x%x, so that acknowledged transactions would be lost; restore a backup, or, in an ensemble, move %s aside and let this server copy the state from the leader",
-		ErrCorrupt, SnapshotName(p.reach), p.from, p.last, p.s.snapDir)
+	return fmt.Errorf("%w: snapshot %s cannot be read, and snapshot 0x%x with the log after it only leads to 0x%x, so that acknowledged transactions would be lost; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+		ErrCorrupt, SnapshotName(p.reach), p.from, p.last)
 }
 
 func (p *replay) warn(format string, args ...any) {

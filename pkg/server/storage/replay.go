@@ -152,8 +152,8 @@ func (p *replay) mayFollow(zxid int64, path string) error {
 	if follows(p.last, zxid) {
 		return nil
 	}
-	return fmt.Errorf("%w: transactions are missing: %s goes on with 0x%x after 0x%x; restore the missing log files, or, in an ensemble, move %s aside and let this server copy the state from the leader",
-		ErrCorrupt, path, zxid, p.last, p.s.snapDir)
+	return fmt.Errorf("%w: transactions are missing: %s goes on with 0x%x after 0x%x; restore the missing log files, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+		ErrCorrupt, path, zxid, p.last)
 }
 
 // mayBeFirst accepts logs without a snapshot only when they start where a
@@ -177,8 +177,8 @@ func (p *replay) repeated(rec Record, path string) error {
 	if p.recent.has(rec) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s goes back to 0x%x after 0x%x with a different transaction; in an ensemble, move %s aside and let this server copy the state from the leader",
-		ErrCorrupt, path, rec.Zxid, p.last, p.s.snapDir)
+	return fmt.Errorf("%w: %s goes back to 0x%x after 0x%x with a different transaction; in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+		ErrCorrupt, path, rec.Zxid, p.last)
 }
 
 // ended notes how a file without damage ends.
@@ -199,8 +199,8 @@ func (p *replay) clean(l *LogReader) error {
 	p.tail = &tail{path: l.path, end: l.off, size: l.size, mark: l.mark}
 	if m := decodedMark(l); m.from > l.off {
 		if l.size != l.off {
-			return fmt.Errorf("%w: %s ends at offset %d after 0x%x, but was synced up to offset %d; restore a backup, or, in an ensemble, move %s aside and let this server copy the state from the leader",
-				ErrCorrupt, l.path, l.off, l.last, m.from, p.s.snapDir)
+			return fmt.Errorf("%w: %s ends at offset %d after 0x%x, but was synced up to offset %d; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+				ErrCorrupt, l.path, l.off, l.last, m.from)
 		}
 		// An Apache server cuts a file exactly behind a record.
 		p.warn("%s was cut to offset %d by another server after 0x%x", l.path, l.off, l.last)
@@ -244,8 +244,8 @@ func (p *replay) damaged(l *LogReader, d *DamageError, f NamedFile, newest bool)
 }
 
 func (p *replay) hopeless(d *DamageError, why string) error {
-	return fmt.Errorf("%w; this is no torn end, since %s (last zxid recovered 0x%x); restore a backup, or, in an ensemble, move %s aside and let this server copy the state from the leader",
-		d, why, p.last, p.s.snapDir)
+	return fmt.Errorf("%w; this is no torn end, since %s (last zxid recovered 0x%x); restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+		d, why, p.last)
 }
 
 // checkDigest compares the tree with the digest that was recorded for it.

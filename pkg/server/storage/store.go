@@ -90,6 +90,7 @@ type Store struct {
 	locks   []io.Closer
 
 	recovered bool
+	rejoin    bool  // see RejoinName
 	last      int64 // zxid of the last record appended or recovered
 	seg       *segment
 	buf       []byte

@@ -21,7 +21,12 @@ type Config struct {
 
 	// What the disk holds. The driver has applied everything up to LastZxid,
 	// committed or not: it counts as history.
-	Epochs   Epochs
+	Epochs Epochs
+	// Rejoin tells that the history is lost: what this server acknowledged may be
+	// missing from LastZxid. It neither votes nor leads, and follows only a leader
+	// that a quorum of the others follows, until it has acknowledged a NEWLEADER,
+	// with which it has the leader's history. Epochs.Current is 0 until then.
+	Rejoin   bool
 	LastZxid Zxid       // last logged, or the snapshot's if that is newer
 	Window   []Proposal // the newest part of the history without a gap, ending at LastZxid; empty if that is none of the log's
 

@@ -43,7 +43,7 @@ func (b ballot) agrees(o ballot) bool {
 func (p *Peer) startElection() {
 	p.round++
 	initial := Vote{Leader: None, Zxid: None, PeerEpoch: None}
-	if p.members.IsVoter(p.cfg.Self) { // others may not know yet that we are to be one
+	if p.members.IsVoter(p.cfg.Self) && !p.mute { // others may not know yet that we are to be one
 		initial = Vote{Leader: p.cfg.Self, Zxid: p.history.logged, PeerEpoch: p.epochs.Current}
 	}
 	p.election = &election{
@@ -67,7 +67,7 @@ func (p *Peer) beats(a, b Vote) bool {
 func (p *Peer) propose(v Vote) {
 	v.Round = p.round
 	p.election.proposal = v
-	if p.isVoter() {
+	if p.isVoter() && !p.mute {
 		p.election.cast[p.cfg.Self] = ballot{Vote: v}
 	}
 	p.announce()
@@ -89,7 +89,7 @@ func (p *Peer) notify(to Sid, v Vote) {
 // not count, and be answered in turn, without end. A follower without a vote may
 // have one in a membership that it has not heard of.
 func (p *Peer) answer(to Sid, v Vote) {
-	if p.isVoter() || p.place.Role == Following {
+	if !p.mute && (p.isVoter() || p.place.Role == Following) {
 		p.notify(to, v)
 	}
 }
@@ -130,7 +130,7 @@ func (p *Peer) onNotification(in Packet) error {
 			p.answer(in.From, p.vote)
 		}
 	case !p.votes(in.Vote.Leader) && (in.Vote.Leader != None || in.Role != Looking):
-	case in.Role == Looking:
+	case in.Role == Looking && !p.mute:
 		p.onVote(in)
 	case in.Role == Following || in.Role == Leading:
 		p.onSettled(in)
@@ -247,7 +247,7 @@ func (p *Peer) joinable(ballots map[Sid]ballot, told ballot) bool {
 	}
 	confirmed := ballots[told.Leader].role == Leading
 	if told.Leader == p.cfg.Self {
-		confirmed = told.Round == p.round
+		confirmed = told.Round == p.round && !p.mute
 	}
 	// What is only proposed may never have reached those who have a leader.
 	if !confirmed || !p.members.HasQuorum(agree) {

@@ -203,6 +203,7 @@ func (p *Peer) onNewLeader(in Packet) error {
 	p.setEpochs(Epochs{Accepted: p.epochs.Accepted, Current: f.epoch})
 	p.whenDurable(func() {
 		f.stage = joined
+		p.mute = false // the leader's history is ours, on disk
 		p.send(f.leader, Packet{Kind: Ack, Zxid: MakeZxid(f.epoch, 0)})
 	})
 	return nil

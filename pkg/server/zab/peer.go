@@ -6,6 +6,7 @@ import "fmt"
 // drive it; it must not be used by two goroutines at once.
 type Peer struct {
 	cfg     Config
+	mute    bool   // history is lost, see Config.Rejoin
 	epochs  Epochs // as last written or asked to be written
 	history history
 	members *Membership // committed
@@ -49,6 +50,7 @@ func New(c Config) (*Peer, error) {
 		p.next = c.Next
 		p.forget()
 	}
+	p.mute = c.Rejoin
 	p.adoptLoggedEpoch()
 	p.startElection()
 	return p, nil
@@ -61,7 +63,7 @@ func New(c Config) (*Peer, error) {
 // a leader's first own transaction comes after all of that, so whoever holds one
 // has taken on that history. (Apache refuses to start, or asks its own marker file.)
 func (p *Peer) adoptLoggedEpoch() {
-	if e := p.history.logged.Epoch(); e > p.epochs.Current {
+	if e := p.history.logged.Epoch(); e > p.epochs.Current && !p.mute {
 		p.setEpochs(Epochs{Accepted: p.epochs.Accepted, Current: e})
 	}
 }

@@ -1,0 +1,100 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
+)
+
+// SetAside makes the server of a data directory, which must not run, forget its
+// history: snapshots, logs and currentEpoch move into a directory beside version-2.
+// acceptedEpoch stays, at least at accepted and at the epoch of every file's name,
+// so that the server keeps what it promised; and [storage.RejoinName] keeps it from
+// voting until it has the history of a leader. It returns where the files are.
+// After an error, or a crash, it may be called again.
+func SetAside(accepted int64, now time.Time, dirs ...string) (moved []string, err error) {
+	list, err := homes(dirs...)
+	if err != nil {
+		return nil, err
+	}
+	release, err := hold(list)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	files, err := history(list)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		if kind, zxid := storage.ParseName(filepath.Base(path)); kind != storage.KindOther {
+			accepted = max(accepted, zxid>>32)
+		}
+	}
+	first := filepath.Join(list[0], storage.VersionDir)
+	if accepted, err = promised(first, accepted); err != nil {
+		return nil, err
+	}
+	if err := storage.AnnounceRejoin(first, accepted); err != nil {
+		return nil, err
+	}
+	a := newAside("damaged", now)
+	for _, path := range files {
+		if err := a.move(path); err != nil {
+			return a.Moved, fmt.Errorf("set %s aside: %w", path, err)
+		}
+	}
+	return a.Moved, nil
+}
+
+// promised raises an epoch to that of currentEpoch, where it can be read: what is
+// accepted is never below it.
+func promised(dir string, accepted int64) (int64, error) {
+	for _, name := range storage.EpochNames() {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if epoch, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			accepted = max(accepted, epoch)
+		}
+	}
+	return accepted, nil
+}
+
+// history lists what a server's history is made of, in the order in which it has to
+// go: without currentEpoch, and with RejoinName, it has no vote, whatever else is
+// still there.
+func history(homes []string) ([]string, error) {
+	var epochs, rest []string
+	for _, home := range homes {
+		dir := filepath.Join(home, storage.VersionDir)
+		infos, err := disk.OS{}.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range infos {
+			path := filepath.Join(dir, in.Name)
+			switch name := in.Name; {
+			case in.Dir:
+			case slices.Contains(storage.EpochNames(), name):
+				epochs = append(epochs, path)
+			case name == storage.IntentName, strings.HasPrefix(name, "snapshot."), strings.HasPrefix(name, "log."), strings.HasPrefix(name, "partial."):
+				rest = append(rest, path)
+			}
+		}
+	}
+	return append(epochs, rest...), nil
+}

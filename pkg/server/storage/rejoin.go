@@ -1,0 +1,53 @@
+package storage
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
+)
+
+// RejoinName is the file in a version-2 directory that says that this server's
+// history was set aside. As long as it is there and currentEpoch is 0, what this
+// server acknowledged before may be missing here, and it must not have a part in
+// electing a leader. The first currentEpoch that it writes, when the leader's
+// history is on disk, ends that.
+const RejoinName = "zkctl.rejoin"
+
+// EpochNames are the files that hold currentEpoch, or may replace it.
+func EpochNames() []string { return []string{currentName, currentName + ".tmp", updatingName} }
+
+func (s *Store) rejoinPath() string { return filepath.Join(s.snapDir, RejoinName) }
+
+// rejoins tells whether the file is there. That it cannot be looked at counts as
+// yes: the vote is what must not be given by mistake.
+func (s *Store) rejoins() bool {
+	_, err := s.fs.Stat(s.rejoinPath())
+	return !notExist(err)
+}
+
+func (s *Store) forgetRejoin() error {
+	if err := s.fs.Remove(s.rejoinPath()); err != nil {
+		return fmt.Errorf("remove %s: %w", s.rejoinPath(), err)
+	}
+	s.rejoin = false
+	return s.fs.SyncDir(s.snapDir)
+}
+
+// AnnounceRejoin writes, durably, the file RejoinName to a version-2 directory, and
+// acceptedEpoch unless it holds that epoch or a later one already. The files of
+// EpochNames must go next, and then the rest of the history.
+func AnnounceRejoin(dir string, accepted int64) error {
+	s := &Store{fs: disk.OS{}, snapDir: dir}
+	if have, found, err := s.readEpoch(acceptedName); err != nil || !found || have < accepted {
+		path := filepath.Join(dir, acceptedName)
+		if err := disk.WriteAtomic(s.fs, path, strconv.AppendInt(nil, accepted, 10), 0o644); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	if err := disk.WriteAtomic(s.fs, s.rejoinPath(), []byte("the history of this server was set aside; it has no vote until it has copied the leader's\n"), 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", s.rejoinPath(), err)
+	}
+	return nil
+}
