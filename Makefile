@@ -6,10 +6,11 @@ DATE     ?= $(shell date -u -d @$$(git log -1 --format=%ct 2>/dev/null || date +
 LDFLAGS  := -s -w -X 'main.version=$(VERSION)' -X 'main.commit=$(COMMIT)' -X 'main.date=$(DATE)'
 FUZZTIME ?= 30s
 DURATION ?= 60s
+SEEDS    ?= 2000
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test test-deps race lint e2e checker bench fuzz golden cover clean
+.PHONY: help build demo test test-deps race lint e2e checker bench fuzz golden cover clean simulate
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ e2e: test-deps ## end to end on real hosts in network namespaces (root)
 
 checker: ## linearizability under leader kills and partitions, for DURATION
 	go test -timeout 20m -count=1 -v ./test/checker/... -checker.duration=$(DURATION)
+
+simulate: ## whole ensembles on a clock, network and disks that fail, for SEEDS
+	go test -timeout 0 -count=1 ./test/simulation/... -simulation.seeds $(SEEDS)
 
 bench: ## Go benchmarks, then zkctl beside Apache ZooKeeper
 	go test -run '^$$' -bench . -benchmem ./pkg/...

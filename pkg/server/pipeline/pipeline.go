@@ -68,6 +68,9 @@ type Config struct {
 	SnapCount int
 	// SnapSize is how many bytes are logged between two snapshots; 0 is no limit.
 	SnapSize int64
+	// Jitter returns a number in [0, n), n > 0; servers take their snapshots at different
+	// times by it. Nil is by chance.
+	Jitter func(n int64) int64
 	// ExtendedTypes makes TTL znodes known (extendedTypesEnabled), and
 	// Emulate353TTL those that 3.5.3 wrote (emulate353TTLNodes).
 	ExtendedTypes, Emulate353TTL bool
@@ -424,10 +427,14 @@ type snapshotState struct {
 func (s *snapshotState) plan(cfg Config) {
 	s.logged.Store(0)
 	s.bytes.Store(0)
+	jitter := cfg.Jitter
+	if jitter == nil {
+		jitter = rand.Int64N
+	}
 	half := int64(max(cfg.SnapCount, 2) / 2)
-	s.limit.Store(half + rand.Int64N(max(half, 1)))
+	s.limit.Store(half + jitter(max(half, 1)))
 	if half := cfg.SnapSize / 2; half > 0 {
-		s.maxSize.Store(half + rand.Int64N(half))
+		s.maxSize.Store(half + jitter(half))
 	}
 }
 

@@ -211,7 +211,8 @@ func TestReadEpochs(t *testing.T) {
 		{name: "blank", files: map[string]string{"acceptedEpoch": " 4"}, corrupt: true},
 		{name: "plus", files: map[string]string{"acceptedEpoch": "+4"}, corrupt: true},
 		{name: "accepted below current", files: map[string]string{"acceptedEpoch": "2", "currentEpoch": "3"}, corrupt: true, found: true},
-		{name: "zxid ahead", last: 5 << 32, files: map[string]string{"acceptedEpoch": "5", "currentEpoch": "4"}, corrupt: true, found: true},
+		{name: "zxid ahead", last: 5 << 32, files: map[string]string{"acceptedEpoch": "4", "currentEpoch": "4"}, corrupt: true, found: true},
+		{name: "ended between log and epoch", last: 5<<32 | 3, files: map[string]string{"acceptedEpoch": "6", "currentEpoch": "4"}, want: Epochs{6, 5}, found: true},
 		{name: "3.4 marker", last: 5 << 32, files: map[string]string{"acceptedEpoch": "5", "currentEpoch": "4", "updatingEpoch": ""}, want: Epochs{5, 5}, found: true},
 		{name: "3.5 tmp", last: 5 << 32, files: map[string]string{"acceptedEpoch": "5", "currentEpoch": "4", "currentEpoch.tmp": "5"}, want: Epochs{5, 5}, found: true},
 	} {

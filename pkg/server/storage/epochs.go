@@ -50,7 +50,7 @@ func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 		e.Current = zxidEpoch
 	}
 	if e.Current < zxidEpoch && !s.rejoin {
-		if e.Current, err = s.repairCurrent(e.Current, zxidEpoch); err != nil {
+		if e.Current, err = s.repairCurrent(Epochs{accepted, e.Current}, zxidEpoch); err != nil {
 			return Epochs{}, true, err
 		}
 	}
@@ -61,16 +61,24 @@ func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 	return e, hasAccepted || hasCurrent, nil
 }
 
-// repairCurrent finds the epoch that an interrupted change was to write.
-func (s *Store) repairCurrent(current, zxidEpoch int64) (int64, error) {
+// repairCurrent finds the epoch that an interrupted change was to write. A learner
+// logs what it lacks before it writes the epoch down (Learner.java, NEWLEADER), so
+// a crash or a full disk between the two leaves transactions of a later epoch: one
+// that was promised, or it would not have been joined. They are the beginning of
+// that epoch's history, which is what currentEpoch says. Apache refuses to start
+// then, unless its own unfinished file is there.
+func (s *Store) repairCurrent(e Epochs, zxidEpoch int64) (int64, error) {
 	if _, err := s.fs.Stat(filepath.Join(s.snapDir, updatingName)); err == nil {
 		return zxidEpoch, nil
 	}
 	if next, ok, err := s.readEpoch(currentName + ".tmp"); err == nil && ok && next >= zxidEpoch {
 		return next, nil
 	}
-	return 0, fmt.Errorf("%w: %s holds %d, but the last zxid is 0x%x; restore it from a backup, or let this server copy the state from the leader: zkctl server rejoin",
-		ErrCorrupt, filepath.Join(s.snapDir, currentName), current, s.last)
+	if e.Accepted >= zxidEpoch {
+		return zxidEpoch, nil
+	}
+	return 0, fmt.Errorf("%w: %s holds %d and %s %d, but the last zxid is 0x%x; restore them from a backup, or let this server copy the state from the leader: zkctl server rejoin",
+		ErrCorrupt, filepath.Join(s.snapDir, currentName), e.Current, acceptedName, e.Accepted, s.last)
 }
 
 func (s *Store) readEpoch(name string) (epoch int64, found bool, err error) {

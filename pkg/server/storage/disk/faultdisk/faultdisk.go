@@ -18,7 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -138,6 +140,22 @@ func (d *Disk) Crash(keep Keep) *Disk {
 	n.used = n.root.sectors()
 	n.capacity = d.capacity
 	return n
+}
+
+// Flip changes one bit of a file at rest, as a disk that decays does; it reports
+// whether the file has that byte. off is in bytes, bit is 0 to 7.
+func (d *Disk) Flip(name string, off int, bit uint) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.lookup(name)
+	if err != nil || n.dir || off < 0 || off >= len(n.data) {
+		return false
+	}
+	n.data[off] ^= 1 << bit
+	if off < len(n.durable) {
+		n.durable[off] ^= 1 << bit
+	}
+	return true
 }
 
 // Restart is the end of a process and the start of another: locks are free,
@@ -272,8 +290,8 @@ func (n *node) crash(keep Keep) *node {
 		c.apply(names)
 	}
 	after := newDir()
-	for name, c := range names {
-		left := c.crash(keep)
+	for _, name := range slices.Sorted(maps.Keys(names)) { // in one order, so that a seed replays
+		left := names[name].crash(keep)
 		after.names[name], after.synced[name] = left, left
 	}
 	return after

@@ -1,0 +1,522 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand"
+	"slices"
+	"sync"
+	"syscall"
+	"testing/synctest"
+	"time"
+
+	"github.com/zkctl/zkctl/pkg/server/pipeline"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
+	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/storage/disk/faultdisk"
+	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/zab"
+)
+
+// server is one of the ensemble: what package quorum drives, and what the driver
+// knows of it besides.
+type server struct {
+	*world
+	sid   zab.Sid
+	rnd   *rand.Rand // of its goroutines
+	fd    *faultdisk.Disk
+	store *storage.Store
+	pipe  *pipeline.Pipeline
+	peer  *zab.Peer // nil: down
+	why   string    // it does not start any more: corruption that it found
+
+	jobs     []job
+	place    zab.RoleChange
+	rebasing uint64
+	held     []func()
+	received *received
+	syncs    []pendingSync
+	applied  zab.Zxid
+
+	mu    sync.Mutex
+	inbox []func() // from the pipeline
+
+	log      []zab.Proposal   // as the peer sees it
+	written  []zab.Proposal   // as the disk has been told
+	synced   []zab.Proposal   // as the disk has confirmed
+	instead  [][]zab.Proposal // what an interrupted truncation or install may have made of it
+	tampered bool             // bits were flipped
+
+	committedLog []zab.Proposal // as it was applied when the server ended
+}
+
+// job is what one Ready asks of the disk.
+type job struct {
+	zab.Ready
+	received *received
+}
+
+// received is a snapshot that came from the leader.
+type received struct {
+	staged  quorum.Staged
+	history []zab.Proposal
+}
+
+type pendingSync struct {
+	after zab.Zxid
+	from  zab.Sid
+	done  func()
+}
+
+const dataDir = "/data"
+
+// start boots the server from its disk.
+func (s *server) start() {
+	if s.peer != nil || s.why != "" {
+		return
+	}
+	r, err := s.recover()
+	if err != nil {
+		s.refused(err)
+		return
+	}
+	s.remember(zab.Zxid(r.LastZxid))
+	c := s.config
+	c.Self, c.LastZxid, c.Jitter = s.sid, zab.Zxid(r.LastZxid), s.rnd.Intn
+	c.Epochs = zab.Epochs(r.Epochs)
+	if !r.HasEpochs {
+		c.Epochs = zab.Epochs{Accepted: c.LastZxid.Epoch(), Current: c.LastZxid.Epoch()}
+	}
+	for _, rec := range r.Window {
+		c.Window = append(c.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
+	}
+	peer, err := zab.New(c)
+	if err != nil {
+		s.refused(err)
+		return
+	}
+	s.pipe = pipeline.New(pipeline.Config{
+		Self: s.sid, TickTime: 4 * tick, MinSessionTimeout: 20 * tick, MaxSessionTimeout: 200 * tick,
+		SnapCount: 16, Jitter: s.rnd.Int63n, Digests: true, Logger: slog.New(slog.DiscardHandler),
+	}, s.store, r)
+	s.peer, s.place = peer, zab.RoleChange{}
+	s.pipe.Start(s)
+	s.trace("%d starts at %s, epochs %v", s.sid, c.LastZxid, c.Epochs)
+	s.collect()
+}
+
+func (s *server) recover() (*storage.Recovered, error) {
+	var err error
+	s.store, err = storage.Open(storage.Options{
+		DataDir: dataDir, PreAllocKB: 4, ForceSync: true, WindowCount: s.config.WindowCount, FS: s.fd,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.store.Recover(context.Background())
+	if err == nil {
+		err = r.EpochsErr
+	}
+	return r, err
+}
+
+// refused judges why a server does not start.
+func (s *server) refused(err error) {
+	s.trace("%d does not start: %v", s.sid, err)
+	if errors.Is(err, faultdisk.ErrStopped) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) {
+		s.crash(s.keep())
+		return
+	}
+	s.why = err.Error()
+	if !s.tampered {
+		s.fault("%d does not start on a disk that nobody damaged: %v", s.sid, err)
+	}
+}
+
+// remember finds what the disk held among what it may hold.
+func (s *server) remember(last zab.Zxid) {
+	found := s.instead
+	for _, h := range append(found, s.written, s.committedLog) { // a snapshot may be ahead of the log: of what is committed
+		if h = upTo(h, last); lastOf(h) == last {
+			s.log = h
+			break
+		}
+	}
+	switch {
+	case lastOf(s.log) != last:
+		s.fault("%d recovers up to %s, which it never wrote", s.sid, last)
+	case len(s.instead) == 0 && last < lastOf(s.synced):
+		s.fault("%d recovers up to %s: %s was on its disk", s.sid, last, lastOf(s.synced))
+	}
+	s.log = slices.Clone(s.log)
+	s.written, s.synced, s.instead = s.log, s.log, nil
+	s.applied = 0
+}
+
+// crash ends the server at once. Of what is not durable, keep decides.
+func (s *server) crash(keep faultdisk.Keep) {
+	if s.pipe != nil {
+		s.fd.StopAfter(0)
+		s.pipe.Stop()
+	}
+	s.fd = s.fd.Crash(keep)
+	s.ended()
+}
+
+// exit ends the process; the machine goes on.
+func (s *server) exit(err error) {
+	s.trace("%d stops: %v", s.sid, err)
+	if errors.Is(err, faultdisk.ErrStopped) {
+		s.crash(s.keep())
+		return
+	}
+	s.pipe.Stop()
+	s.fd.Restart()
+	s.fd.Fail("", "", nil)
+	s.fd.Limit(0)
+	s.ended()
+}
+
+// keep is how a crash of this seed treats what was not synced.
+func (s *server) keep() faultdisk.Keep {
+	switch s.world.rnd.Intn(3) {
+	case 0:
+		return faultdisk.Nothing
+	case 1:
+		return faultdisk.All
+	}
+	return func() bool { return s.world.rnd.Intn(2) == 0 }
+}
+
+func (s *server) ended() {
+	s.committedLog = upTo(s.log, s.applied)
+	s.pipe, s.store, s.peer, s.jobs, s.held, s.rebasing, s.received, s.syncs = nil, nil, nil, nil, nil, 0, nil, nil
+	s.inbox, s.place = nil, zab.RoleChange{}
+	for _, l := range slices.Clone(s.links) {
+		if l.learner == s.sid || l.leader == s.sid {
+			s.breakLink(l)
+		}
+	}
+	for r := range s.mail {
+		if r.to == s.sid {
+			delete(s.mail, r)
+		}
+	}
+}
+
+// collect does what the peer and the pipeline ask for until they ask for nothing.
+func (s *server) collect() {
+	for s.peer != nil {
+		if s.peer.HasReady() {
+			s.execute(s.peer.Ready())
+			continue
+		}
+		s.answerCommitted()
+		synctest.Wait()
+		events := s.take()
+		if len(events) == 0 && !s.peer.HasReady() {
+			break
+		}
+		for _, event := range events {
+			event()
+		}
+	}
+	s.judge()
+}
+
+func (s *server) take() []func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events := s.inbox
+	s.inbox = nil
+	return events
+}
+
+func (s *server) put(event func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inbox = append(s.inbox, event)
+}
+
+// execute does what package quorum's does, in its order.
+func (s *server) execute(r zab.Ready) {
+	if r.Role != nil && !r.Role.Serving {
+		s.enter(*r.Role)
+	}
+	s.toDisk(r)
+	s.commit(r.Commit)
+	for _, out := range r.Send {
+		if out.Kind == zab.Commit || out.Kind == zab.Inform {
+			s.answerSyncs(out.To, out.Zxid)
+		}
+		s.dispatch(out)
+	}
+	for _, sid := range r.Hangup {
+		if l := s.linkWith(sid); l != nil {
+			s.hangUp(l, s.sid)
+		}
+	}
+	if r.Dial != nil {
+		s.links = append(s.links, &link{learner: s.sid, leader: *r.Dial})
+	}
+	if r.Role != nil && r.Role.Serving {
+		s.enter(*r.Role)
+		s.serve()
+	}
+}
+
+func (s *server) enter(place zab.RoleChange) {
+	s.place = place
+	term := quorum.Term{RoleChange: place}
+	if place.Role == zab.Leading && place.Serving {
+		term.Next = s.peer.NextZxid()
+	}
+	s.trace("%d: %s %s, leader %d, epoch %d, serving %t", s.sid, place.Role, place.Phase, place.Leader, place.Epoch, place.Serving)
+	s.whenBased(func() { s.pipe.Term(term) })
+}
+
+func (s *server) whenBased(do func()) {
+	if s.rebasing == 0 {
+		do()
+		return
+	}
+	s.held = append(s.held, do)
+}
+
+// toDisk queues a Ready's work for the disk, and follows what it does to the log.
+func (s *server) toDisk(r zab.Ready) {
+	if !r.NeedsDisk() {
+		return
+	}
+	j := job{Ready: r}
+	if r.Truncate != nil {
+		s.log = upTo(s.log, *r.Truncate)
+		s.applied = *r.Truncate
+	}
+	if r.Install != nil {
+		if j.received, s.received = s.received, nil; j.received == nil {
+			s.fault("%d is to install a snapshot that did not come", s.sid)
+			return
+		}
+		s.log = slices.Clone(j.received.history)
+		s.applied = *r.Install
+	}
+	if r.Truncate != nil || r.Install != nil {
+		s.rebasing = r.Mark
+	}
+	s.log = append(slices.Clip(s.log), r.Append...)
+	s.jobs = append(s.jobs, j)
+}
+
+// work does the first count jobs with one sync, as quorum's disk does.
+func (s *server) work(count int) {
+	if count = min(count, len(s.jobs)); s.peer == nil || count == 0 {
+		return
+	}
+	done := s.jobs[:count]
+	s.jobs = s.jobs[count:]
+	for _, j := range done {
+		if err := s.one(j); err != nil {
+			s.exit(err)
+			return
+		}
+	}
+	if err := s.sync(); err != nil {
+		s.exit(err)
+		return
+	}
+	mark := done[count-1].Mark
+	s.trace("%d durable up to %s", s.sid, lastOf(s.synced))
+	if s.rebasing <= mark {
+		s.rebasing = 0
+		held := s.held
+		s.held = nil
+		for _, do := range held {
+			do()
+		}
+	}
+	s.peer.Durable(mark)
+	s.collect()
+}
+
+func (s *server) one(j job) error {
+	if j.Truncate != nil {
+		if err := s.rebase(upTo(s.written, *j.Truncate), func() error { return s.pipe.Truncate(*j.Truncate) }); err != nil {
+			return err
+		}
+	}
+	if j.Install != nil {
+		if err := s.rebase(j.received.history, func() error { return s.pipe.Install(j.received.staged, *j.Install) }); err != nil {
+			return err
+		}
+	}
+	if len(j.Append) > 0 {
+		if err := s.append(j.Append); err != nil {
+			return err
+		}
+	}
+	if j.Epochs == nil {
+		return nil
+	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	return s.store.WriteEpochs(storage.Epochs(*j.Epochs))
+}
+
+func (s *server) rebase(after []zab.Proposal, do func() error) error {
+	if err := s.sync(); err != nil {
+		return err
+	}
+	s.instead = append(s.instead, after)
+	if err := do(); err != nil {
+		return err
+	}
+	s.written, s.synced, s.instead = after, after, nil
+	return nil
+}
+
+func (s *server) append(ps []zab.Proposal) error {
+	if s.pipe.RollWanted() {
+		if err := s.store.Roll(); err != nil {
+			return err
+		}
+	}
+	var records []storage.Record
+	for _, p := range ps {
+		records = append(records, storage.Record{Zxid: int64(p.Zxid), Data: p.Data})
+	}
+	s.written = append(slices.Clip(s.written), ps...)
+	return s.store.Append(records)
+}
+
+func (s *server) sync() error {
+	if err := s.store.Sync(); err != nil {
+		return err
+	}
+	s.synced = s.written
+	return nil
+}
+
+// commit gives the pipeline what is committed, and a client's sync between.
+func (s *server) commit(ps []zab.Proposal) {
+	for _, p := range ps {
+		s.answerSyncs(s.sid, p.Zxid)
+		s.whenBased(func() { s.pipe.Commit([]zab.Proposal{p}) })
+		s.applied = p.Zxid
+		s.committed(p)
+	}
+}
+
+// dispatch sends a packet of zab's.
+func (s *server) dispatch(out zab.Packet) {
+	if out.Kind == zab.Notification {
+		s.send(out)
+		return
+	}
+	it := item{packet: &out}
+	if out.Kind == zab.Ping && s.place.Role != zab.Leading {
+		it.touches = s.pipe.Touched()
+	}
+	if out.Kind == zab.Snap {
+		it.snapshot = &snapshot{history: upTo(s.log, out.Zxid)}
+		s.whenBased(func() { s.fill(it.snapshot) })
+	}
+	s.queue(out.To, it)
+}
+
+func (s *server) fill(to *snapshot) {
+	var b bytes.Buffer
+	snap, err := s.pipe.Snapshot()
+	if err == nil {
+		_, err = snap.WriteTo(&b)
+	}
+	if err != nil || zab.Zxid(snap.Zxid()) != lastOf(to.history) {
+		s.fault("%d makes a snapshot of %#x for %s: %v", s.sid, snap.Zxid(), lastOf(to.history), err)
+	}
+	to.bytes, to.ready = b.Bytes(), true
+}
+
+// receive takes a snapshot in.
+func (s *server) receive(from *snapshot) bool {
+	staged, err := s.pipe.Receive(bytes.NewReader(from.bytes))
+	if err != nil {
+		s.fault("%d cannot read the leader's snapshot: %v", s.sid, err)
+		return false
+	}
+	s.received = &received{staged, from.history}
+	return true
+}
+
+// judge checks what holds at any time.
+func (s *server) judge() {
+	if s.peer == nil {
+		return
+	}
+	select {
+	case err := <-s.pipe.Failed():
+		s.fault("%d cannot go on: %v", s.sid, err)
+	default:
+	}
+	if n := s.pipe.Metrics().DigestMismatches.Load(); n > 0 {
+		s.fault("%d has %d digests that differ", s.sid, n)
+	}
+	s.pipe.View(func(t *tree.Tree) {
+		z := zab.Zxid(t.LastZxid())
+		if want, ok := s.history.digests[z]; !ok || want != t.Digest() {
+			s.fault("%d: the tree at %s has digest %#x, want %#x", s.sid, z, t.Digest(), want)
+		}
+	})
+	if !s.config.Ensemble.HasQuorum(func(sid zab.Sid) bool { return isPrefix(s.history.order, s.server(sid).synced) }) {
+		s.fault("%s is committed, but not on a quorum's disks", lastOf(s.history.order))
+	}
+}
+
+// serve checks what makes it right to serve clients.
+func (s *server) serve() {
+	h := &s.history
+	mine := upTo(s.log, max(s.peer.Status().LastCommitted, s.applied))
+	if s.place.Role != zab.Leading {
+		if !isPrefix(mine, h.order) {
+			s.fault("%d serves up to %s, committed is %s", s.sid, lastOf(mine), lastOf(h.order))
+		}
+		return
+	}
+	if other, ok := h.leaders[s.place.Epoch]; ok {
+		s.fault("epoch %d is led by %d and by %d", s.place.Epoch, other, s.sid)
+	}
+	h.leaders[s.place.Epoch] = s.sid
+	if !isPrefix(h.order, mine) {
+		s.fault("leader %d of epoch %d has %s, committed is %s", s.sid, s.place.Epoch, lastOf(mine), lastOf(h.order))
+	}
+	h.order = slices.Clone(mine)
+}
+
+// committed checks a commit; an established leader's are the ensemble's.
+func (s *server) committed(p zab.Proposal) {
+	h := &s.history
+	if h.proposed[p.Zxid] != string(p.Data) {
+		s.fault("%d commits %s, which is not what was proposed", s.sid, p.Zxid)
+	}
+	if s.place.Role == zab.Leading && s.place.Serving {
+		h.order = append(h.order, p)
+	}
+	if mine := upTo(s.log, p.Zxid); lastOf(mine) != p.Zxid || s.place.Serving && !isPrefix(mine, h.order) {
+		s.fault("%d commits %s, all have %s", s.sid, p.Zxid, lastOf(h.order))
+	}
+}
+
+func (s *server) String() string {
+	if s.peer == nil {
+		return fmt.Sprintf("%d: down %s", s.sid, s.why)
+	}
+	st := s.peer.Status()
+	return fmt.Sprintf("%d: %s %s serving %t, leader %d, epochs %v, logged %s committed %s, disk %s, %d jobs", s.sid, st.Role, st.Phase, st.Serving,
+		st.Leader, st.Epochs, st.LastLogged, st.LastCommitted, lastOf(s.synced), len(s.jobs))
+}
+
+// timeout bounds a client's patience.
+const timeout = 60 * time.Second
