@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"net"
@@ -182,6 +183,54 @@ func certify(t *testing.T, k *keyring, e *ensemble.Ensemble) {
 		hosts = append(hosts, host)
 	}
 	k.identity("peer", k.ca.Issue(t, pki.Request{Name: "peer", Hosts: hosts, RSA: true}))
+}
+
+// Servers join, leave and change roles with TLS on.
+func TestReconfigTLS(t *testing.T) {
+	ring := newKeyring(t)
+	o := reformable(nil)
+	o.Idle = true
+	maps.Copy(o.Config, peerKeys(ring, ".p12"))
+	e := ensemble.Start(t, o)
+	certify(t, ring, e)
+	for sid := 1; sid <= 3; sid++ {
+		e.Restart(sid)
+	}
+	reform(t, e)
+}
+
+// A server shows its new certificate to others once the files have changed, and
+// an ensemble of old and new ones goes on.
+func TestQuorumTLSReload(t *testing.T) {
+	ring := newKeyring(t)
+	keys := peerKeys(ring, ".p12")
+	keys["sslQuorumReloadCertFiles"] = "true"
+	_, e := prepared(t, keys, ours, ours, ours)
+	certify(t, ring, e)
+	e.RestartAll()
+	host, _, err := net.SplitHostPort(e.Addr(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := net.JoinHostPort(host, "3888")
+	before := serial(t, ring, address)
+	certify(t, ring, e)
+	ensemble.Eventually(t, "another certificate at "+address, func() bool { return serial(t, ring, address) != before })
+	follower := e.Follower()
+	e.Kill(follower)
+	e.Restart(follower)
+	e.WaitAll()
+}
+
+// serial is the number of the certificate that a port for servers shows.
+func serial(t *testing.T, ring *keyring, address string) string {
+	t.Helper()
+	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: ring.ca.Pool(), ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
 // Servers of both kinds talk over TLS to each other, with SASL inside, whichever leads.

@@ -36,10 +36,14 @@ func isCode(err, want error) bool {
 // that may join. Launch is nil for servers of ours.
 func reconfigurable(t *testing.T, launch func(sid int) ensemble.Launcher) *ensemble.Ensemble {
 	t.Helper()
+	return ensemble.Start(t, reformable(launch))
+}
+
+func reformable(launch func(sid int) ensemble.Launcher) ensemble.Options {
 	o := options(3)
 	o.Direct, o.Joiners, o.Launch = true, 2, launch
 	o.Config["reconfigEnabled"], o.Config["skipACL"], o.Config["initLimit"] = "true", "yes", "25"
-	return ensemble.Start(t, o)
+	return o
 }
 
 // A reformer changes who is in an ensemble, by a server that stays in it.
