@@ -10,7 +10,7 @@ SEEDS    ?= 2000
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test test-deps race lint e2e checker bench fuzz golden cover clean simulate
+.PHONY: help build demo test test-deps race lint e2e checker nemesis bench fuzz golden cover clean simulate
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ race: ## the packages, and servers under kills, under the race detector (needs a
 	CGO_ENABLED=1 go test -race -short -timeout 20m ./pkg/... ./inventory/... ./templates/...
 	CGO_ENABLED=1 go build -race -o bin/zkctl-race ./cmd/zkctl
 	rm -f bin/race.*
-	GORACE=log_path=$(CURDIR)/bin/race ZKCTL_TEST_BINARY=$(CURDIR)/bin/zkctl-race go test -count=1 -timeout 10m ./test/checker/...
+	GORACE=log_path=$(CURDIR)/bin/race ZKCTL_TEST_BINARY=$(CURDIR)/bin/zkctl-race go test -count=1 -timeout 10m -skip TestNemesis ./test/checker/...
 	@! cat bin/race.* 2>/dev/null || { echo "the servers raced, see above"; exit 1; }
 
 lint: ## gofmt, vet, staticcheck
@@ -43,7 +43,11 @@ e2e: test-deps ## end to end on real hosts in network namespaces (root)
 	go test -timeout 25m -count=1 -v ./test/e2e/...
 
 checker: ## linearizability under leader kills and partitions, for DURATION
-	go test -timeout 20m -count=1 -v ./test/checker/... -checker.duration=$(DURATION)
+	go test -timeout 20m -count=1 -v -skip TestNemesis ./test/checker/... -checker.duration=$(DURATION)
+
+nemesis: DURATION := $(if $(filter file,$(origin DURATION)),10m,$(DURATION))
+nemesis: test-deps ## hosts that lose power, network and disk space under clients, for DURATION (10m; root)
+	go test -timeout 0 -count=1 -v -run TestNemesis ./test/checker/... -nemesis.duration=$(DURATION)
 
 simulate: ## whole ensembles on a clock, network and disks that fail, for SEEDS
 	go test -timeout 0 -count=1 ./test/simulation/... -simulation.seeds $(SEEDS)

@@ -18,11 +18,17 @@ import (
 type settings struct {
 	duration *time.Duration
 	seed     *uint64
+
+	nemesis *time.Duration
+	hosts   *int
 }
 
 var flags = settings{
 	duration: flag.Duration("checker.duration", 10*time.Second, "how long clients work in each test"),
 	seed:     flag.Uint64("checker.seed", 0, "repeat the schedule of faults of this seed; 0 is a new one"),
+
+	nemesis: flag.Duration("nemesis.duration", 30*time.Second, "how long clients work while the nemesis does, on hosts of their own"),
+	hosts:   flag.Int("nemesis.hosts", 3, "how many hosts the nemesis works on, 3 to 9"),
 }
 
 func TestMain(m *testing.M) { os.Exit(ensemble.Main(m)) }
@@ -67,11 +73,17 @@ func (s *servers) Next() (string, bool) {
 // two thirds of it.
 const sessionTimeout = 2 * time.Second
 
-// connect opens a client that tries the servers in turn, from the first given on.
-func connect(t *testing.T, addrs []string, first int) *zk.Conn {
+// connect opens a client that tries all servers in turn, from the first given on.
+func connect(t *testing.T, c cluster, first int) *zk.Conn {
+	t.Helper()
+	return connectTo(t, c, c.Addrs(), first)
+}
+
+// connectTo opens a client of some of a cluster's servers.
+func connectTo(t *testing.T, on cluster, addrs []string, first int) *zk.Conn {
 	t.Helper()
 	c, events, err := zk.Connect(addrs, sessionTimeout, zk.WithHostProvider(&servers{addrs: addrs, next: first}),
-		zk.WithLogger(silent{}), zk.WithLogInfo(false))
+		zk.WithLogger(silent{}), zk.WithLogInfo(false), zk.WithDialer(on.Dial))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +108,9 @@ func decided(err error) bool {
 var open = zk.WorldACL(zk.PermAll)
 
 // prepare creates persistent znodes before clients begin.
-func prepare(t *testing.T, e *ensemble.Ensemble, paths ...string) {
+func prepare(t *testing.T, on cluster, paths ...string) {
 	t.Helper()
-	c := connect(t, e.Addrs(), 0)
+	c := connect(t, on, 0)
 	for _, path := range paths {
 		if _, err := c.Create(path, nil, 0, open); err != nil {
 			t.Fatal(err)

@@ -9,9 +9,13 @@
 //     by two sessions at once;
 //   - all servers must have the same tree.
 //
+// TestNemesis does the same on installed servers, each on a host of its own that
+// loses power, network or disk space (see docs/reliability.md); it needs root.
+//
 // How long clients work is set by -checker.duration, and -checker.seed repeats
-// a schedule of faults. A history that is not linearizable is written to a file
-// that a browser shows; the test prints its path.
+// a schedule of faults; -nemesis.duration and -nemesis.hosts are for TestNemesis. A
+// history that is not linearizable is written to a file that a browser shows; the
+// test prints its path.
 //
 // Reads that must see all that was acknowledged before are made behind a
 // transaction of the same session. A sync is not enough for that while a leader

@@ -8,59 +8,54 @@ import (
 	"github.com/zkctl/zkctl/test/ensemble"
 )
 
-// A fault is something done to an ensemble and how it ends.
+// A fault is something done to servers and how it ends.
 type fault struct {
 	name  string
-	begin func(e *ensemble.Ensemble, r *rand.Rand, leader int)
-	end   func(e *ensemble.Ensemble)
+	begin func(r *rand.Rand, leader int)
+	end   func()
 }
 
-func heal(e *ensemble.Ensemble) { e.Heal() }
-
-// resume lets all go on; those that are not paused do anyway.
-func resume(e *ensemble.Ensemble) {
-	for sid := 1; sid <= e.Len(); sid++ {
-		e.Resume(sid)
-	}
-}
-
-// another is a server that is not the one given.
-func another(e *ensemble.Ensemble, r *rand.Rand, than int) int {
-	return 1 + (than+r.IntN(e.Len()-1))%e.Len()
+// another is a server that is not the one given, of so many.
+func another(servers int, r *rand.Rand, than int) int {
+	return 1 + (than+r.IntN(servers-1))%servers
 }
 
 // kills are the faults under which a sync is enough to read the latest.
-func kills() []fault {
-	restart := func(e *ensemble.Ensemble) { e.RestartAll() }
+func kills(e *ensemble.Ensemble) []fault {
 	return []fault{
-		{"kill the leader", func(e *ensemble.Ensemble, _ *rand.Rand, leader int) { e.Kill(leader) }, restart},
-		{"kill another", func(e *ensemble.Ensemble, r *rand.Rand, leader int) { e.Kill(another(e, r, leader)) }, restart},
-		{"stop the leader", func(e *ensemble.Ensemble, _ *rand.Rand, leader int) { e.Stop(leader) }, restart},
-		{"kill all", func(e *ensemble.Ensemble, _ *rand.Rand, _ int) { e.KillAll() }, restart},
+		{"kill the leader", func(_ *rand.Rand, leader int) { e.Kill(leader) }, e.RestartAll},
+		{"kill another", func(r *rand.Rand, leader int) { e.Kill(another(e.Len(), r, leader)) }, e.RestartAll},
+		{"stop the leader", func(_ *rand.Rand, leader int) { e.Stop(leader) }, e.RestartAll},
+		{"kill all", func(_ *rand.Rand, _ int) { e.KillAll() }, e.RestartAll},
 	}
 }
 
 // allFaults adds those that leave a leader that does not know that it is none.
-func allFaults() []fault {
-	return append(kills(),
-		fault{"pause the leader", func(e *ensemble.Ensemble, _ *rand.Rand, leader int) { e.Pause(leader) }, resume},
-		fault{"pause another", func(e *ensemble.Ensemble, r *rand.Rand, leader int) { e.Pause(another(e, r, leader)) }, resume},
-		fault{"isolate the leader", func(e *ensemble.Ensemble, _ *rand.Rand, leader int) { e.Isolate(leader) }, heal},
-		fault{"leader in a minority", minority, heal},
-		fault{"leader is not heard", func(e *ensemble.Ensemble, _ *rand.Rand, leader int) { oneWay(e, leader, true) }, heal},
-		fault{"leader does not hear", func(e *ensemble.Ensemble, _ *rand.Rand, leader int) { oneWay(e, leader, false) }, heal},
-		fault{"cut one link", func(e *ensemble.Ensemble, r *rand.Rand, leader int) { e.Cut(leader, another(e, r, leader)) }, heal},
-		fault{"break all connections", resetAll, heal},
+func allFaults(e *ensemble.Ensemble) []fault {
+	resume := func() { // those that are not paused go on anyway
+		for sid := 1; sid <= e.Len(); sid++ {
+			e.Resume(sid)
+		}
+	}
+	return append(kills(e),
+		fault{"pause the leader", func(_ *rand.Rand, leader int) { e.Pause(leader) }, resume},
+		fault{"pause another", func(r *rand.Rand, leader int) { e.Pause(another(e.Len(), r, leader)) }, resume},
+		fault{"isolate the leader", func(_ *rand.Rand, leader int) { e.Isolate(leader) }, e.Heal},
+		fault{"leader in a minority", func(r *rand.Rand, leader int) { e.Partition(minority(e.Len(), r, leader)) }, e.Heal},
+		fault{"leader is not heard", func(_ *rand.Rand, leader int) { oneWay(e, leader, true) }, e.Heal},
+		fault{"leader does not hear", func(_ *rand.Rand, leader int) { oneWay(e, leader, false) }, e.Heal},
+		fault{"cut one link", func(r *rand.Rand, leader int) { e.Cut(leader, another(e.Len(), r, leader)) }, e.Heal},
+		fault{"break all connections", func(*rand.Rand, int) { resetAll(e) }, e.Heal},
 	)
 }
 
-// minority puts the leader on the side that is too small.
-func minority(e *ensemble.Ensemble, r *rand.Rand, leader int) {
+// minority is a side with the leader that is too small.
+func minority(servers int, r *rand.Rand, leader int) []int {
 	side := []int{leader}
-	if e.Len() > 3 {
-		side = append(side, another(e, r, leader))
+	if servers > 3 {
+		side = append(side, another(servers, r, leader))
 	}
-	e.Partition(side)
+	return side
 }
 
 // oneWay loses all that a server says, or all that is said to it.
@@ -76,7 +71,7 @@ func oneWay(e *ensemble.Ensemble, sid int, mute bool) {
 	}
 }
 
-func resetAll(e *ensemble.Ensemble, _ *rand.Rand, _ int) {
+func resetAll(e *ensemble.Ensemble) {
 	for a := 1; a <= e.Len(); a++ {
 		for b := a + 1; b <= e.Len(); b++ {
 			e.Reset(a, b)
@@ -86,7 +81,7 @@ func resetAll(e *ensemble.Ensemble, _ *rand.Rand, _ int) {
 
 // disturb does fault after fault until the time is over, each for a while and
 // with a while of rest behind it, and leaves all servers serving.
-func disturb(t *testing.T, e *ensemble.Ensemble, r *rand.Rand, faults []fault, duration time.Duration) {
+func disturb(t *testing.T, on cluster, r *rand.Rand, faults []fault, duration time.Duration) {
 	t.Helper()
 	over := time.After(duration)
 	done := func(d time.Duration) bool {
@@ -101,18 +96,18 @@ func disturb(t *testing.T, e *ensemble.Ensemble, r *rand.Rand, faults []fault, d
 	began := time.Now()
 	for i := 0; ; i++ {
 		f := faults[order[i%len(faults)]]
-		leader := e.WaitLeader()
+		leader := on.WaitLeader()
 		t.Logf("%6v %s (leader %d)", time.Since(began).Round(time.Millisecond), f.name, leader)
-		f.begin(e, r, leader)
+		f.begin(r, leader)
 		end := done(time.Duration(200+r.IntN(3000)) * time.Millisecond)
-		f.end(e)
+		f.end()
 		if end {
 			break
 		}
-		e.WaitLeader()
+		on.WaitLeader()
 		if done(time.Duration(r.IntN(800)) * time.Millisecond) {
 			break
 		}
 	}
-	e.WaitAll()
+	on.WaitAll()
 }

@@ -41,6 +41,7 @@ type worker struct {
 	fresh func(*zk.Conn) error // what makes a read see the latest
 	rand  *rand.Rand
 	rec   *recorder
+	pause time.Duration    // between two operations
 	known map[string]int32 // the last version seen, which swap expects
 	count int
 }
@@ -53,6 +54,9 @@ const (
 
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		if w.pause > 0 {
+			<-time.After(w.pause)
+		}
 		w.count++
 		age := int64(time.Duration(w.rec.now()) / keyLifetime)
 		in := input{
@@ -132,9 +136,10 @@ func outcome(stat *zk.Stat, data []byte, err error) output {
 }
 
 // checkRegisters lets clients work on registers under faults, and judges.
-func checkRegisters(t *testing.T, servers int, faults []fault, fresh func(*zk.Conn) error) {
+func checkRegisters(t *testing.T, servers int, faults func(*ensemble.Ensemble) []fault, fresh func(*zk.Conn) error) {
 	e := ensemble.Start(t, ensemble.Options{Servers: servers, Config: map[string]string{"snapCount": "2000"}})
-	prepare(t, e, "/r")
+	on := processes{e}
+	prepare(t, on, "/r")
 	r := random(t)
 	rec := &recorder{began: time.Now()}
 	ctx, stop := context.WithCancel(t.Context())
@@ -142,15 +147,15 @@ func checkRegisters(t *testing.T, servers int, faults []fault, fresh func(*zk.Co
 	var clients sync.WaitGroup
 	const each = 2 // clients a server
 	for id := range each * servers {
-		w := &worker{id: id, conn: connect(t, e.Addrs(), id), fresh: fresh, rec: rec, known: make(map[string]int32),
+		w := &worker{id: id, conn: connect(t, on, id), fresh: fresh, rec: rec, known: make(map[string]int32),
 			rand: rand.New(rand.NewPCG(r.Uint64(), 0))}
 		clients.Go(func() { w.run(ctx) })
 	}
-	disturb(t, e, r, faults, *flags.duration)
+	disturb(t, on, r, faults(e), *flags.duration)
 	stop()
 	clients.Wait()
 	judge(t, rec.ops)
-	sameTrees(t, e)
+	sameTrees(t, on)
 }
 
 // judgePatience is how long porcupine may think.
@@ -183,13 +188,13 @@ func judge(t *testing.T, history []porcupine.Operation) {
 	t.Errorf("the history is not linearizable (%v): open %s", result, path)
 }
 
-func TestRegistersOnThree(t *testing.T) { checkRegisters(t, 3, allFaults(), barrier) }
+func TestRegistersOnThree(t *testing.T) { checkRegisters(t, 3, allFaults, barrier) }
 
-func TestRegistersOnFive(t *testing.T) { checkRegisters(t, 5, allFaults(), barrier) }
+func TestRegistersOnFive(t *testing.T) { checkRegisters(t, 5, allFaults, barrier) }
 
 // While leaders are killed and not cut off, a sync makes a read see the latest.
 func TestRegistersReadBehindSync(t *testing.T) {
-	checkRegisters(t, 3, kills(), func(c *zk.Conn) error {
+	checkRegisters(t, 3, kills, func(c *zk.Conn) error {
 		_, err := c.Sync("/r")
 		return err
 	})

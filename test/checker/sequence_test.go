@@ -44,20 +44,24 @@ func (l *log) fault(format string, args ...any) {
 // takeNumbers creates sequential znodes.
 func takeNumbers(ctx context.Context, c *zk.Conn, l *log) {
 	for ctx.Err() == nil {
-		call := time.Now()
-		name, err := c.Create("/numbers/n-", nil, zk.FlagSequence, open)
-		if err != nil {
-			continue
-		}
-		number, err := strconv.Atoi(strings.TrimPrefix(name, "/numbers/n-"))
-		if err != nil {
-			l.fault("sequential name %q", name)
-			continue
-		}
-		l.mu.Lock()
-		l.tickets = append(l.tickets, ticket{number, call, time.Now()})
-		l.mu.Unlock()
+		takeNumber(c, l)
 	}
+}
+
+func takeNumber(c *zk.Conn, l *log) {
+	call := time.Now()
+	name, err := c.Create("/numbers/n-", nil, zk.FlagSequence, open)
+	if err != nil {
+		return
+	}
+	number, err := strconv.Atoi(strings.TrimPrefix(name, "/numbers/n-"))
+	if err != nil {
+		l.fault("sequential name %q", name)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tickets = append(l.tickets, ticket{number, call, time.Now()})
 }
 
 // takeLock stands in line for a lock, and as its holder writes what it may only
@@ -173,7 +177,8 @@ func checkEntries(t *testing.T, entries []entry) {
 
 func TestSequencesAndLocks(t *testing.T) {
 	e := ensemble.Start(t, ensemble.Options{Servers: 3, Config: map[string]string{"snapCount": "1000"}})
-	prepare(t, e, "/numbers", "/lock", "/guarded")
+	on := processes{e}
+	prepare(t, on, "/numbers", "/lock", "/guarded")
 	r := random(t)
 	var l log
 	ctx, stop := context.WithCancel(t.Context())
@@ -182,14 +187,22 @@ func TestSequencesAndLocks(t *testing.T) {
 	var conns []*zk.Conn
 	for id := range 3 {
 		for _, work := range []func(context.Context, *zk.Conn, *log){takeNumbers, takeLock} {
-			c := connect(t, e.Addrs(), id)
+			c := connect(t, on, id)
 			conns = append(conns, c)
 			clients.Go(func() { work(ctx, c, &l) })
 		}
 	}
-	disturb(t, e, r, allFaults(), *flags.duration)
+	disturb(t, on, r, allFaults(e), *flags.duration)
 	stop()
 	clients.Wait()
+	judgeLog(t, on, &l, conns)
+	sameTrees(t, on)
+}
+
+// judgeLog judges what clients saw, which now close, and looks whether what was
+// acknowledged is still there.
+func judgeLog(t *testing.T, on cluster, l *log, conns []*zk.Conn) {
+	t.Helper()
 	t.Logf("%d numbers, %d writes under the lock", len(l.tickets), len(l.entries))
 	for _, f := range l.faults {
 		t.Error(f)
@@ -199,10 +212,33 @@ func TestSequencesAndLocks(t *testing.T) {
 	for _, c := range conns {
 		c.Close()
 	}
-	judge := connect(t, e.Addrs(), 0)
+	judge := connect(t, on, 0)
 	ensemble.Eventually(t, "ephemerals to go with their sessions", func() bool {
 		names, _, err := judge.Children("/lock")
 		return err == nil && len(names) == 0
 	})
-	sameTrees(t, e)
+	checkKept(t, judge, l.tickets)
+}
+
+// checkKept looks for numbers that were acknowledged and are not there.
+func checkKept(t *testing.T, c *zk.Conn, tickets []ticket) {
+	t.Helper()
+	var names []string
+	ensemble.Eventually(t, "the numbers to be read", func() bool {
+		if barrier(c) != nil {
+			return false
+		}
+		var err error
+		names, _, err = c.Children("/numbers")
+		return err == nil
+	})
+	kept := make(map[string]bool, len(names))
+	for _, name := range names {
+		kept[name] = true
+	}
+	for _, k := range tickets {
+		if name := fmt.Sprintf("n-%010d", k.number); !kept[name] {
+			t.Errorf("%s was acknowledged and is lost", name)
+		}
+	}
 }

@@ -14,15 +14,15 @@ import (
 
 // sameTrees compares the trees of all servers, data and stats of every znode, once
 // nothing is going on any more.
-func sameTrees(t *testing.T, e *ensemble.Ensemble) {
+func sameTrees(t *testing.T, on cluster) {
 	t.Helper()
-	conns := make([]*zk.Conn, e.Len())
+	conns := make([]*zk.Conn, on.Len())
 	for i := range conns {
-		conns[i] = connect(t, e.Addrs()[i:i+1], 0)
+		conns[i] = connectTo(t, on, on.Addrs()[i:i+1], 0)
 	}
 	var why string
 	ensemble.Eventually(t, "all trees to be read", func() bool {
-		e.WaitLevel()
+		on.WaitLevel()
 		var first map[string]string
 		for i, c := range conns {
 			tree := make(map[string]string)
@@ -35,10 +35,10 @@ func sameTrees(t *testing.T, e *ensemble.Ensemble) {
 				why = fmt.Sprintf("servers 1 and %d: %s", i+1, why)
 			}
 		}
-		if why != "" && !level(e) {
+		if why != "" && !level(on) {
 			return false // something changed between two walks
 		}
-		t.Logf("%d znodes, the same on %d servers", len(first), e.Len())
+		t.Logf("%d znodes, the same on %d servers", len(first), on.Len())
 		return true
 	})
 	if why != "" {
@@ -47,9 +47,9 @@ func sameTrees(t *testing.T, e *ensemble.Ensemble) {
 }
 
 // level tells whether nothing is under way.
-func level(e *ensemble.Ensemble) bool {
-	for sid := 2; sid <= e.Len(); sid++ {
-		if e.Status(sid).Zxid != e.Status(1).Zxid {
+func level(on cluster) bool {
+	for sid := 2; sid <= on.Len(); sid++ {
+		if on.Status(sid).Zxid != on.Status(1).Zxid {
 			return false
 		}
 	}
