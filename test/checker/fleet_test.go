@@ -228,7 +228,6 @@ func (f *fleet) mend() {
 // on its way down while another is started: hence the turns.
 func (f *fleet) revive() {
 	f.t.Helper()
-	var failed error
 	ensemble.Eventually(f.t, "all servers to be back", func() bool {
 		serving := 0
 		for sid := 1; sid <= f.Len(); sid++ {
@@ -236,8 +235,8 @@ func (f *fleet) revive() {
 			case f.serves(sid):
 				serving++
 			case !f.runs(sid):
-				if failed = f.zkctl("start"); failed != nil {
-					f.t.Log(failed)
+				if err := f.zkctl("start"); err != nil {
+					f.t.Log(err)
 				}
 				return false
 			}

@@ -140,7 +140,7 @@ func (f *fleet) shape(r *rand.Rand, _ int) {
 }
 
 // fill uses up a host's disk and waits until its server, which can write no more,
-// serves no more.
+// has ended. Clients write all the time, so it notices.
 func (f *fleet) fill(sid int) {
 	f.t.Helper()
 	f.full[sid] = true
