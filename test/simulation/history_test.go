@@ -61,13 +61,14 @@ func upTo(h []zab.Proposal, z zab.Zxid) []zab.Proposal {
 
 func same(a, b zab.Proposal) bool { return a.Zxid == b.Zxid && string(a.Data) == string(b.Data) }
 
-// isPrefix compares all of a: the driver is not to believe in log matching.
+// isPrefix compares the zxids of all of a, and the newest of its transactions as a
+// whole: what a zxid stands for was compared when it was logged.
 func isPrefix(a, b []zab.Proposal) bool {
 	if len(a) > len(b) {
 		return false
 	}
-	for i := len(a) - 1; i >= 0 && i >= len(a)-8; i-- {
-		if !same(a[i], b[i]) {
+	for i, p := range a {
+		if p.Zxid != b[i].Zxid || i >= len(a)-8 && !same(p, b[i]) {
 			return false
 		}
 	}

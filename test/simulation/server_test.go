@@ -47,6 +47,7 @@ type server struct {
 	log      []zab.Proposal   // as the peer sees it
 	written  []zab.Proposal   // as the disk has been told
 	synced   []zab.Proposal   // as the disk has confirmed
+	before   zab.Zxid         // the last of synced before the newest batch
 	instead  [][]zab.Proposal // what an interrupted truncation or install may have made of it
 	tampered bool             // bits were flipped
 
@@ -148,11 +149,14 @@ func (s *server) remember(last zab.Zxid) {
 	switch {
 	case lastOf(s.log) != last:
 		s.fault("%d recovers up to %s, which it never wrote", s.sid, last)
+	case len(s.instead) == 0 && last < lastOf(s.synced) && s.tampered && last >= s.before:
+		s.trace("%d lost %s, of the batch that was synced last", s.sid, lastOf(s.synced))
+		s.undecided = true
 	case len(s.instead) == 0 && last < lastOf(s.synced):
 		s.fault("%d recovers up to %s: %s was on its disk", s.sid, last, lastOf(s.synced))
 	}
 	s.log = slices.Clone(s.log)
-	s.written, s.synced, s.instead = s.log, s.log, nil
+	s.written, s.synced, s.before, s.instead = s.log, s.log, min(s.before, last), nil
 	s.applied = 0
 }
 
@@ -396,6 +400,9 @@ func (s *server) append(ps []zab.Proposal) error {
 func (s *server) sync() error {
 	if err := s.store.Sync(); err != nil {
 		return err
+	}
+	if lastOf(s.synced) != lastOf(s.written) {
+		s.before = lastOf(s.synced)
 	}
 	s.synced = s.written
 	return nil

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -121,13 +120,13 @@ func simulate(seed int64, trace func(string, ...any)) error {
 	}
 	w.calm(200)
 	trouble := w.rnd.Intn(25) // of 1000 moves
-	for i := 0; i < *stepsFlag && len(w.faults) == 0; i++ {
+	for i := 0; i < *stepsFlag && !w.over(); i++ {
 		w.move(trouble)
 	}
-	if len(w.faults) == 0 {
+	if !w.over() {
 		w.heal()
 	}
-	if len(w.faults) == 0 {
+	if !w.over() {
 		w.linearizable()
 	}
 	if len(w.faults) > 0 {
@@ -278,7 +277,7 @@ func (w *world) heal() {
 		s.fd.StopAfter(1 << 30)
 	}
 	before, rounds := -1, 0
-	for ; rounds < 600 && len(w.faults) == 0; rounds++ {
+	for ; rounds < 600 && !w.over(); rounds++ {
 		for _, s := range w.servers {
 			s.start()
 		}
@@ -303,7 +302,7 @@ func (w *world) heal() {
 			}
 		}
 	}
-	if len(w.faults) == 0 {
+	if !w.over() {
 		w.fault("no recovery:\n    %s", w.describe())
 	}
 }
@@ -328,7 +327,7 @@ func (w *world) settle() {
 			s.work(1 << 30)
 		}
 		moves := w.moves()
-		if len(moves) == 0 || len(w.faults) > 0 {
+		if len(moves) == 0 || w.over() {
 			return
 		}
 		moves[w.rnd.Intn(len(moves))].do()
@@ -352,26 +351,44 @@ func (w *world) together() bool {
 }
 
 // equal reports whether all servers have everything, and checks that their trees are
-// the same byte for byte: znodes, ACLs, sessions.
+// the same: znodes, ACLs, sessions.
 func (w *world) equal() bool {
-	var first []byte
+	var first string
 	for _, s := range w.servers {
 		if s.pipe == nil || s.pipe.LastZxid() < int64(lastOf(w.history.order)) {
 			return false
 		}
-		var b bytes.Buffer
-		s.pipe.View(func(t *tree.Tree) {
-			if _, err := t.Snapshot().WriteTo(&b); err != nil {
-				w.fault("%v", err)
-			}
-		})
-		if first == nil {
-			first = b.Bytes()
-		} else if !bytes.Equal(first, b.Bytes()) {
-			w.fault("%d has another tree than %d", s.sid, w.servers[0].sid)
+		var b strings.Builder
+		s.pipe.View(func(t *tree.Tree) { describe(t, &b) })
+		if first == "" {
+			first = b.String()
+		} else if first != b.String() {
+			w.fault("%d has another tree than %d: %s", s.sid, w.servers[0].sid, difference(first, b.String()))
 		}
 	}
 	return true
+}
+
+// describe writes all of a tree: sessions, then znodes by path.
+func describe(t *tree.Tree, to *strings.Builder) {
+	var sessions []string
+	t.Sessions(func(id int64, timeout int32) bool {
+		sessions = append(sessions, fmt.Sprintf("%#x %d", id, timeout))
+		return true
+	})
+	slices.Sort(sessions)
+	fmt.Fprintln(to, sessions, t.SessionsWithEphemerals())
+	describeNode(t, "/", to)
+}
+
+func describeNode(t *tree.Tree, at string, to *strings.Builder) {
+	n, _ := t.Get(at)
+	fmt.Fprintf(to, "%s %q %v %+v\n", at, n.Data(), n.ACL(), n.Persisted())
+	names := n.ChildNames(nil)
+	slices.Sort(names)
+	for _, name := range names {
+		describeNode(t, path.Join(at, name), to)
+	}
 }
 
 // linearizable looks at what the clients were answered, znode by znode.

@@ -28,7 +28,11 @@ type world struct {
 	clients []*client
 	history history
 	faults  []string // broken promises
-	trace   func(format string, args ...any)
+
+	// undecided ends a run that shows nothing more: a bit flipped in what a server
+	// synced last, which cannot be told from a write that a crash tore.
+	undecided bool
+	trace     func(format string, args ...any)
 }
 
 // route is a direction between two servers.
@@ -67,6 +71,8 @@ type revalidation struct {
 }
 
 func (w *world) server(sid zab.Sid) *server { return w.servers[sid-1] }
+
+func (w *world) over() bool { return w.undecided || len(w.faults) > 0 }
 
 func (w *world) fault(format string, args ...any) {
 	w.faults = append(w.faults, fmt.Sprintf(format, args...))

@@ -223,6 +223,32 @@ func TestInvalidSnapshotsAreSkippedOnlyWithWholeLog(t *testing.T) {
 	}
 }
 
+// A snapshot that came from the leader stands for transactions that no log here has,
+// though the log goes on behind it: a later epoch follows whatever was before. The
+// simulation of ensembles found it (seed 1687).
+func TestSkippedSnapshotWasALeaders(t *testing.T) {
+	d := faultdisk.New()
+	s, r := mustOpen(t, testOptions(d))
+	if err := history(&script{}, s, r); err != nil {
+		t.Fatal(err)
+	}
+	const first = 2<<32 | 1
+	put(t, d, "/data/version-2/snapshot.100000001", get(t, d, snap8)[:200])
+	put(t, d, "/logs/version-2/log.200000001", javaLog(recs(first, first+2), 9))
+	d = d.Crash(faultdisk.All)
+	if r, err := tryRecover(d); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "snapshot.100000001 cannot be read") {
+		t.Fatal(r, err)
+	}
+	// One that an epoch began with stands for none of its own.
+	put(t, d, "/data/version-2/snapshot.100000000", get(t, d, snap8)[:200])
+	if err := d.Remove("/data/version-2/snapshot.100000001"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := tryRecover(d.Crash(faultdisk.All)); err != nil || r.LastZxid != first+2 || r.Snapshot.Zxid != 8 {
+		t.Fatal(r, err)
+	}
+}
+
 func TestLogThatStartsAfterSnapshotIsRefused(t *testing.T) {
 	d := faultdisk.New()
 	s, r := mustOpen(t, testOptions(d))

@@ -148,7 +148,7 @@ func (p *replay) base(snaps []NamedFile) error {
 			return nil
 		}
 		bad = append(bad, err)
-		p.reach = max(p.reach, snaps[i].Zxid)
+		p.skipped = append(p.skipped, snaps[i].Zxid)
 		p.warn("skipped %v", err)
 	}
 	if len(bad) > 0 {
@@ -159,14 +159,20 @@ func (p *replay) base(snaps []NamedFile) error {
 	return nil
 }
 
-// reachesSkipped refuses an older snapshot whose log does not lead to where
-// the skipped ones were: what came between may have been acknowledged.
+// reachesSkipped refuses an older snapshot whose log does not lead through where
+// the skipped ones were. The log may go on behind one that came from a leader
+// without what led to it: a later epoch follows any transaction without a gap that
+// could be seen. (One that ends with an epoch's first zxid, counter 0, stands for no
+// transaction; an Apache leader that had proposed nothing writes it.)
 func (p *replay) reachesSkipped() error {
-	if p.last >= p.reach {
-		return nil
+	for _, zxid := range p.skipped {
+		if p.passed[zxid] || int32(zxid) == 0 && p.last >= zxid {
+			continue
+		}
+		return fmt.Errorf("%w: snapshot %s cannot be read, and snapshot 0x%x with the log after it, which ends with 0x%x, does not have that zxid, so that acknowledged transactions would be lost; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+			ErrCorrupt, SnapshotName(zxid), p.from, p.last)
 	}
-	return fmt.Errorf("%w: snapshot %s cannot be read, and snapshot 0x%x with the log after it only leads to 0x%x, so that acknowledged transactions would be lost; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
-		ErrCorrupt, SnapshotName(p.reach), p.from, p.last)
+	return nil
 }
 
 func (p *replay) warn(format string, args ...any) {

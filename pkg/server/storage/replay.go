@@ -7,6 +7,7 @@ import (
 	"hash/adler32"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/zkctl/zkctl/pkg/server/txn"
 )
@@ -18,10 +19,11 @@ type replay struct {
 	ctx context.Context
 
 	hasSnapshot bool
-	from        int64 // zxid of the snapshot
-	last        int64 // zxid that the tree has reached
-	reach       int64 // zxid of the newest snapshot that was skipped
-	started     bool  // a record was applied
+	from        int64          // zxid of the snapshot
+	last        int64          // zxid that the tree has reached
+	skipped     []int64        // zxids of the snapshots that could not be read
+	passed      map[int64]bool // those of them that the log has
+	started     bool           // a record was applied
 	digest      *txn.Digest
 	window      window
 	recent      recent
@@ -135,6 +137,7 @@ func (p *replay) record(rec Record, path string) error {
 	p.r.Tree.Apply(x)
 	p.r.Tree.SetLastZxid(x.Zxid)
 	p.started, p.last, p.digest = true, rec.Zxid, x.Digest
+	p.pass(rec.Zxid)
 	p.r.Replayed++
 	p.window.add(rec)
 	p.recent.add(rec)
@@ -142,6 +145,17 @@ func (p *replay) record(rec Record, path string) error {
 		return p.ctx.Err()
 	}
 	return nil
+}
+
+// pass notes that the log has the transaction of a skipped snapshot.
+func (p *replay) pass(zxid int64) {
+	if !slices.Contains(p.skipped, zxid) {
+		return
+	}
+	if p.passed == nil {
+		p.passed = make(map[int64]bool)
+	}
+	p.passed[zxid] = true
 }
 
 // mayFollow refuses a gap.
