@@ -75,6 +75,9 @@ func (w *world) server(sid zab.Sid) *server { return w.servers[sid-1] }
 func (w *world) over() bool { return w.undecided || len(w.faults) > 0 }
 
 func (w *world) fault(format string, args ...any) {
+	if w.undecided {
+		return
+	}
 	w.faults = append(w.faults, fmt.Sprintf(format, args...))
 	w.trace("FAULT: %s", w.faults[len(w.faults)-1])
 }
