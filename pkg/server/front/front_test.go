@@ -373,7 +373,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, shaken bool, b []byte) {
 		var c *client
 		if shaken {
-			c = session(t, s, 1000)
+			c = session(t, s, 20000)
 		} else {
 			c = dial(t, s)
 		}
