@@ -15,6 +15,7 @@ import (
 //
 //	ensemble voters=N [observers=N] [window=N]   N servers 1..N, not started
 //	disk SID log=(1.1,1.2) accepted=E current=E  what a server finds at its start
+//	disk SID rejoin accepted=E                   its history was set aside, to come back with the leader's
 //	start SID... [window=N]                      boot, from the disk
 //	crash SID [keep=N]                           of what was asked of the disk N operations survive
 //	cut SID SID, heal SID SID                    end, allow again, contact
@@ -111,6 +112,7 @@ func (tr *tracer) setDisk(t *testing.T, d *datadriven.TestData) {
 		n.disk = append(n.disk, Proposal{Zxid: parseZxid(t, z), Data: []byte("old" + z)})
 	}
 	n.epochs = Epochs{int64(number(t, d, "accepted", 0)), int64(number(t, d, "current", 0))}
+	n.rejoin = d.HasArg("rejoin")
 }
 
 func parseZxid(t *testing.T, s string) Zxid {

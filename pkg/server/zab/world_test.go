@@ -34,6 +34,7 @@ type node struct {
 	peer    *Peer // nil: down
 	disk    []Proposal
 	epochs  Epochs     // on disk
+	rejoin  bool       // until there is a current epoch, the history is lost
 	todo    []diskWork // asked of the disk, not yet done
 	log     []Proposal // the disk as it will be after todo
 	applied []Proposal // the tree
@@ -85,6 +86,7 @@ func (w *world) fault(format string, args ...any) {
 func (n *node) start(window int) {
 	c := n.config
 	c.Self, c.Epochs, c.LastZxid = n.sid, n.epochs, lastOf(n.disk)
+	c.Rejoin = n.rejoin && n.epochs.Current == 0
 	c.Window = slices.Clone(n.disk[max(0, len(n.disk)-window):])
 	if m := n.members; m != nil {
 		c.Ensemble, c.Version, c.Addresses = m.Ensemble, m.Version, m.Addresses
