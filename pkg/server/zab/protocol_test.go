@@ -126,6 +126,14 @@ func TestFollowerLeaves(t *testing.T) {
 		return b
 	}
 	serving := func(t *testing.T) *bench { return serveFollower(t, 1) }
+	proposed := func(start func(*testing.T) *bench) func(*testing.T) *bench {
+		return func(t *testing.T) *bench {
+			b := start(t)
+			b.step(Packet{Kind: Propose, From: 3, Zxid: MakeZxid(6, 1)}, Packet{Kind: Propose, From: 3, Zxid: MakeZxid(6, 2)})
+			b.take()
+			return b
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		start func(*testing.T) *bench
@@ -148,6 +156,8 @@ func TestFollowerLeaves(t *testing.T) {
 		{"proposal of an old epoch", serving, Packet{Kind: Propose, Zxid: MakeZxid(5, 3)}},
 		{"proposal of a later epoch", serving, Packet{Kind: Propose, Zxid: MakeZxid(7, 1)}},
 		{"COMMIT of nothing", serving, Packet{Kind: Commit, Zxid: MakeZxid(6, 1)}},
+		{"COMMIT of another", proposed(serving), Packet{Kind: Commit, Zxid: MakeZxid(6, 2)}},
+		{"COMMIT of another during synchronisation", proposed(syncing), Packet{Kind: Commit, Zxid: MakeZxid(6, 2)}},
 		{"UPTODATE twice", serving, Packet{Kind: UpToDate}},
 		{"ACK from the leader", serving, Packet{Kind: Ack}},
 	} {

@@ -1,0 +1,61 @@
+package main
+
+const (
+	zab        = "./pkg/server/zab"
+	storage    = "./pkg/server/storage"
+	pipeline   = "./pkg/server/pipeline"
+	simulation = "./test/simulation"
+)
+
+// mutants is the list. A name tells what the broken code does.
+func mutants() []mutant {
+	return append(append(ofZab(), ofStorage()...), ofState()...)
+}
+
+func ofZab() []mutant {
+	const following, leader, broadcast, apply = zab + "/following.go", zab + "/leader.go", zab + "/broadcast.go", zab + "/apply.go"
+	return []mutant{
+		{"a follower acknowledges before its disk has it", apply,
+			"p.whenDurable(func() { p.send(leader, Packet{Kind: Ack, Zxid: pr.Zxid}) })", "p.send(leader, Packet{Kind: Ack, Zxid: pr.Zxid})", zab, "."},
+		{"a leader counts itself before its disk has it", broadcast, "return lead.acked >= z", "return true", zab, "."},
+		{"a leader commits what a follower has not acknowledged", broadcast, "l.stage >= synced && l.acked >= z", "l.stage >= synced", zab, "."},
+		{"an acknowledgement counts before the history is taken on", broadcast, "l.stage >= synced && l.acked >= z", "l.acked >= z", zab, "."},
+		{"currentEpoch is not written before the ACK of NEWLEADER", following,
+			"p.setEpochs(Epochs{Accepted: p.epochs.Accepted, Current: f.epoch})", "p.epochs.Current = f.epoch", zab, "."},
+		{"acceptedEpoch is not written before ACKEPOCH", following,
+			"p.setEpochs(Epochs{Accepted: in.Epoch, Current: p.epochs.Current})", "p.epochs.Accepted = in.Epoch", zab, "."},
+		{"an epoch is promised to two leaders", following, "if in.Epoch == p.epochs.Accepted {", "if in.Epoch < 0 {", zab, "."},
+		{"a gap in the proposals is accepted", apply, "case !tail.precedes(in.Zxid) || in.Zxid.Epoch()", "case in.Zxid.Epoch()", zab, "."},
+		{"a TRUNC is not done on the disk", following, "p.out.truncate(in.Zxid)", "", zab, "."},
+		{"a leader goes on though a learner knows more", leader, "lead.knowsLess(in.Epoch, in.Zxid) &&", "lead.knowsLess(in.Epoch, in.Zxid) && false &&", zab, "."},
+		{"a leader serves before a quorum has its history", leader, "return l.stage >= synced })", "return l.stage >= confirmed })", zab, "."},
+		{"a new epoch is not above those promised", leader, "lead.epoch = max(lead.epoch, in.Epoch+1)", "", zab, "."},
+		{"a follower applies another than the committed proposal", apply, "case len(open) == 0 || open[0].Zxid != in.Zxid:", "case len(open) == 0:", zab, "."},
+		{"a server without its history votes", zab + "/peer.go", "p.mute = c.Rejoin", "", zab, "."},
+		{"proposals of a former term are kept", zab + "/history.go", "h.logged, h.committed = z, z\n\th.window.cut(z)", "h.logged = z", zab, "."},
+	}
+}
+
+func ofStorage() []mutant {
+	return []mutant{
+		{"the log is not synced", storage + "/append.go", "if err := g.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tg.synced = g.pos", "g.synced = g.pos", storage, "."},
+		{"a failed sync is forgotten", storage + "/append.go", `return s.fail(fmt.Errorf("sync log: %w", err))`, `return fmt.Errorf("sync log: %w", err)`, storage, "."},
+		{"a new log's name is not made durable", storage + "/append.go", "if err := s.fs.SyncDir(s.logDir); err != nil {\n\t\treturn errors.Join(err, f.Close())\n\t}\n\ts.seg = g", "s.seg = g", storage, "."},
+		{"a record's checksum is not looked at", storage + "/logreader.go", "case uint64(adler32.Checksum(entry)) != sum:", "case uint64(adler32.Checksum(entry)) != sum && sum == 0:", storage, "."},
+		{"a gap in the log is passed over", storage + "/replay.go", "if follows(p.last, zxid) {", "if zxid > p.last {", storage, "."},
+		{"damage anywhere is cut like a torn end", storage + "/replay.go", "if why != \"\" {", "if why == \"never\" {", storage, "."},
+		{"a snapshot's seal is not looked at", storage + "/snapread.go", "case binary.BigEndian.Uint64(b) != sum:", "case binary.BigEndian.Uint64(b) != sum && sum == 0:", storage, "."},
+		{"a half-written snapshot is accepted", storage + "/snapread.go", "case len(b) < sealSize || !bytes.Equal(b[8:], sealEnd[:]):", "case len(b) < sealSize || sum == 0 && !bytes.Equal(b[8:], sealEnd[:]):", storage, "."},
+		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[zxid] || int32(zxid) == 0 && p.last >= zxid {", "if p.last >= zxid {", storage, "."},
+		{"an epoch that cannot be is accepted", storage + "/epochs.go", "if e.Accepted < e.Current {", "if e.Accepted < 0 {", storage, "."},
+	}
+}
+
+func ofState() []mutant {
+	return []mutant{
+		{"ephemerals outlive their session", "pkg/server/tree/apply.go", "for _, path := range t.Ephemerals(h.ClientID) {", "for _, path := range t.Ephemerals(0) {", "./pkg/server/tree", "."},
+		{"a session outlives its close", "pkg/server/tree/apply.go", "t.removeSession(h.ClientID)\n}", "}", "./pkg/server/tree", "."},
+		{"digests are not compared", pipeline + "/apply.go", "if have := p.tree.Digest(); have != t.Digest.Tree {", "if have := p.tree.Digest(); have == 0 {", pipeline, "."},
+		{"the whole: acknowledged before synced", storage + "/append.go", "if err := g.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tg.synced = g.pos", "g.synced = g.pos", simulation, "TestSimulation"},
+	}
+}
