@@ -66,6 +66,9 @@ func all(ctx context.Context, run string) error {
 	if len(alive) > 0 {
 		return fmt.Errorf("%d mutants were not noticed: %s", len(alive), strings.Join(alive, "; "))
 	}
+	if caught == 0 {
+		return fmt.Errorf("no mutant's name matches %q", run)
+	}
 	fmt.Printf("%d mutants, all of them noticed\n", caught)
 	return nil
 }

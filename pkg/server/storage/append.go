@@ -171,7 +171,8 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-// sync writes the mark of the batch and syncs both; see mark.
+// sync writes the mark of the batch and syncs both; then it notes, for whenever
+// that reaches the disk, that the batch is there. See mark.
 func (g *segment) sync() error {
 	if err := g.writeMark(mark{from: g.synced, length: g.pos - g.synced}); err != nil {
 		return err
@@ -180,7 +181,7 @@ func (g *segment) sync() error {
 		return err
 	}
 	g.synced = g.pos
-	return nil
+	return g.writeMark(mark{from: g.synced})
 }
 
 // markUnsynced tells a later reader that anything may be torn.
@@ -228,7 +229,8 @@ func (s *Store) Roll() error {
 	return nil
 }
 
-// closeSegment syncs the current file, without its padding, and closes it.
+// closeSegment syncs the current file, without its padding and with a mark behind
+// all of it, and closes it.
 func (s *Store) closeSegment() error {
 	g := s.seg
 	if g == nil {
@@ -241,6 +243,9 @@ func (s *Store) closeSegment() error {
 	}
 	if err == nil && g.size != g.pos {
 		err = g.file.Truncate(g.pos)
+	}
+	if err == nil {
+		err = g.file.Sync()
 	}
 	return errors.Join(err, g.file.Close())
 }

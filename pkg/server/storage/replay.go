@@ -201,16 +201,14 @@ func (p *replay) ended(l *LogReader, f NamedFile, newest bool) error {
 		return p.noRecords(f)
 	}
 	p.empty = nil
-	if !newest {
-		return nil
+	if newest {
+		p.tail = &tail{path: l.path, end: l.off, size: l.size, mark: l.mark}
 	}
 	return p.clean(l)
 }
 
-// clean checks the newest file against its mark: it must not end before what
-// was synced.
+// clean checks a file against its mark: it must not end before what was synced.
 func (p *replay) clean(l *LogReader) error {
-	p.tail = &tail{path: l.path, end: l.off, size: l.size, mark: l.mark}
 	if m := decodedMark(l); m.from > l.off {
 		if l.size != l.off {
 			return fmt.Errorf("%w: %s ends at offset %d after 0x%x, but was synced up to offset %d; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
@@ -235,10 +233,7 @@ func (p *replay) noRecords(f NamedFile) error {
 
 // damaged decides whether damage is a torn tail, which is cut, or a loss.
 func (p *replay) damaged(l *LogReader, d *DamageError, f NamedFile, newest bool) error {
-	if !newest {
-		if d.Flaw == FlawShort || d.Flaw == FlawMarker {
-			return p.ended(l, f, false) // what an Apache server left; the next file must go on without a gap
-		}
+	if !newest && d.Flaw != FlawShort && d.Flaw != FlawMarker {
 		return p.hopeless(d, "newer log files follow")
 	}
 	why, err := tornOrLost(l, d)
@@ -248,11 +243,16 @@ func (p *replay) damaged(l *LogReader, d *DamageError, f NamedFile, newest bool)
 	if why != "" {
 		return p.hopeless(d, why)
 	}
-	p.warn("%v; cut there: it was being written when the server stopped, and never acknowledged", d)
+	if newest {
+		p.warn("%v; cut there: it was being written when the server stopped, and never acknowledged", d)
+	}
 	if l.last == 0 {
 		return p.noRecords(f)
 	}
 	p.empty = nil
+	if !newest {
+		return nil // an Apache server passed over it; the next file must go on without a gap
+	}
 	p.tail = &tail{path: l.path, end: l.off, size: l.size, mark: l.mark, torn: true}
 	return nil
 }

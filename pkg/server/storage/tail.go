@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 )
 
 // rewriteMax bounds how much of a log's end is written again, in bytes.
@@ -125,7 +127,20 @@ func (p *replay) settle() error {
 	if err == nil {
 		err = f.Sync()
 	}
+	if err == nil && p.tail.mark.valid(p.tail.size) {
+		err = remark(f, mark{from: p.tail.end}) // only now: a mark promises what is on the disk
+	}
 	return errors.Join(err, f.Close())
+}
+
+// remark replaces a file's mark and syncs it.
+func remark(f disk.File, m mark) error {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], m.encode())
+	if _, err := f.WriteAt(b[:], markAt); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // from is where to start writing again.
