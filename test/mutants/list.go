@@ -44,6 +44,8 @@ func ofStorage() []mutant {
 		{"a record's checksum is not looked at", storage + "/logreader.go", "case uint64(adler32.Checksum(entry)) != sum:", "case uint64(adler32.Checksum(entry)) != sum && sum == 0:", storage, "."},
 		{"a gap in the log is passed over", storage + "/replay.go", "if follows(p.last, zxid) {", "if zxid > p.last {", storage, "."},
 		{"damage anywhere is cut like a torn end", storage + "/replay.go", "if why != \"\" {", "if why == \"never\" {", storage, "."},
+		{"what was synced is not noted behind it", storage + "/append.go", "return g.writeMark(mark{from: g.synced})", "return nil", storage, "."},
+		{"a recovered log is not noted as synced", storage + "/tail.go", "if err == nil && p.tail.mark.valid(p.tail.size) {", "if err == nil && p.tail == nil {", storage, "."},
 		{"a snapshot's seal is not looked at", storage + "/snapread.go", "case binary.BigEndian.Uint64(b) != sum:", "case binary.BigEndian.Uint64(b) != sum && sum == 0:", storage, "."},
 		{"a half-written snapshot is accepted", storage + "/snapread.go", "case len(b) < sealSize || !bytes.Equal(b[8:], sealEnd[:]):", "case len(b) < sealSize || sum == 0 && !bytes.Equal(b[8:], sealEnd[:]):", storage, "."},
 		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[zxid] || int32(zxid) == 0 && p.last >= zxid {", "if p.last >= zxid {", storage, "."},

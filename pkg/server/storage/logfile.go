@@ -50,7 +50,9 @@ func logHeader(m mark) []byte {
 // Everything before from was synced earlier. [from, from+length) is the
 // batch that the sync after this mark makes durable; since a mark is written
 // before each sync, anything found behind the batch proves that its sync
-// ended. The mark takes the place of the dbid in the file's header, one
+// ended. When it has ended the mark moves behind the batch, with length 0; that
+// is not synced by itself but when the file is closed or recovered, so a crash may
+// take it. The mark takes the place of the dbid in the file's header, one
 // aligned 8 byte word, which a disk writes whole.
 type mark struct{ from, length int64 }
 
