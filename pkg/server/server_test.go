@@ -71,6 +71,11 @@ func run(t testing.TB, dir string, port int, extra string) *running {
 	case err := <-ended:
 		t.Fatal(err)
 	}
+	if !strings.Contains(extra, "server.") { // its ports may be open a moment before it serves
+		for deadline := time.Now().Add(patience); !s.pipeline.Serving() && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	return r
 }
 
