@@ -166,12 +166,7 @@ func (c *client) frame(b []byte) {
 	var h proto.ReplyHeader
 	h.Decode(d)
 	if h.Zxid > 0 {
-		if h.Zxid < c.seen && h.Xid >= 0 {
-			c.fault("client %d sees %#x after %#x", c.id, h.Zxid, c.seen)
-		}
-		if !c.history.has(h.Zxid) {
-			c.fault("client %d is told of %#x, committed is %s", c.id, h.Zxid, lastOf(c.history.order))
-		}
+		c.demand(c.history.told(c.id, c.seen, h.Zxid, h.Xid >= 0))
 		c.seen = max(c.seen, h.Zxid)
 	}
 	if h.Xid != c.xid || c.asked == nil {

@@ -49,6 +49,7 @@ type server struct {
 	synced   []zab.Proposal   // as the disk has confirmed
 	before   zab.Zxid         // the last of synced before the newest batch
 	instead  [][]zab.Proposal // what an interrupted truncation or install may have made of it
+	epochs   zab.Epochs       // as the disk has confirmed them
 	tampered bool             // bits were flipped
 
 	committedLog []zab.Proposal // as it was applied when the server ended
@@ -84,13 +85,13 @@ func (s *server) start() {
 		s.refused(err)
 		return
 	}
-	s.remember(zab.Zxid(r.LastZxid))
 	c := s.config
 	c.Self, c.LastZxid, c.Jitter = s.sid, zab.Zxid(r.LastZxid), s.rnd.Intn
 	c.Epochs = zab.Epochs(r.Epochs)
 	if !r.HasEpochs {
 		c.Epochs = zab.Epochs{Accepted: c.LastZxid.Epoch(), Current: c.LastZxid.Epoch()}
 	}
+	s.remember(c.LastZxid, c.Epochs)
 	for _, rec := range r.Window {
 		c.Window = append(c.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
 	}
@@ -138,7 +139,7 @@ func (s *server) refused(err error) {
 }
 
 // remember finds what the disk held among what it may hold.
-func (s *server) remember(last zab.Zxid) {
+func (s *server) remember(last zab.Zxid, epochs zab.Epochs) {
 	found := s.instead
 	for _, h := range append(found, s.written, s.committedLog) { // a snapshot may be ahead of the log: of what is committed
 		if h = upTo(h, last); lastOf(h) == last {
@@ -146,14 +147,12 @@ func (s *server) remember(last zab.Zxid) {
 			break
 		}
 	}
-	switch {
-	case lastOf(s.log) != last:
-		s.fault("%d recovers up to %s, which it never wrote", s.sid, last)
-	case len(s.instead) == 0 && last < lastOf(s.synced) && s.tampered && last >= s.before:
-		s.trace("%d lost %s, of the batch that was synced last", s.sid, lastOf(s.synced))
+	r := recovery{last: last, synced: lastOf(s.synced), epochs: epochs, kept: s.epochs, known: lastOf(s.log) == last, changing: len(s.instead) > 0}
+	if err := r.check(s.sid); err != nil && s.tampered && last >= s.before {
+		s.trace("%v, of the batch that was synced last", err)
 		s.undecided = true
-	case len(s.instead) == 0 && last < lastOf(s.synced):
-		s.fault("%d recovers up to %s: %s was on its disk", s.sid, last, lastOf(s.synced))
+	} else {
+		s.demand(err)
 	}
 	s.log = slices.Clone(s.log)
 	s.written, s.synced, s.before, s.instead = s.log, s.log, min(s.before, last), nil
@@ -368,7 +367,11 @@ func (s *server) one(j job) error {
 	if err := s.sync(); err != nil {
 		return err
 	}
-	return s.store.WriteEpochs(storage.Epochs(*j.Epochs))
+	if err := s.store.WriteEpochs(storage.Epochs(*j.Epochs)); err != nil {
+		return err
+	}
+	s.epochs = *j.Epochs
+	return nil
 }
 
 func (s *server) rebase(after []zab.Proposal, do func() error) error {
@@ -414,7 +417,7 @@ func (s *server) commit(ps []zab.Proposal) {
 		s.answerSyncs(s.sid, p.Zxid)
 		s.whenBased(func() { s.pipe.Commit([]zab.Proposal{p}) })
 		s.applied = p.Zxid
-		s.committed(p)
+		s.demand(s.history.commit(s.sid, p, s.log, s.place))
 	}
 }
 
@@ -471,48 +474,26 @@ func (s *server) judge() {
 	if n := s.pipe.Metrics().DigestMismatches.Load(); n > 0 {
 		s.fault("%d has %d digests that differ", s.sid, n)
 	}
-	s.pipe.View(func(t *tree.Tree) {
-		z := zab.Zxid(t.LastZxid())
-		if want, ok := s.history.digests[z]; !ok || want != t.Digest() {
-			s.fault("%d: the tree at %s has digest %#x, want %#x", s.sid, z, t.Digest(), want)
-		}
-	})
-	if !s.config.Ensemble.HasQuorum(func(sid zab.Sid) bool { return isPrefix(s.history.order, s.server(sid).synced) }) {
-		s.fault("%s is committed, but not on a quorum's disks", lastOf(s.history.order))
-	}
+	s.pipe.View(func(t *tree.Tree) { s.demand(s.history.tree(s.sid, zab.Zxid(t.LastZxid()), t.Digest())) })
+	s.demand(s.history.durable(s.config.Ensemble.HasQuorum, func(sid zab.Sid, order []zab.Proposal) bool {
+		return isPrefix(order, s.server(sid).synced)
+	}))
 }
 
 // serve checks what makes it right to serve clients.
 func (s *server) serve() {
-	h := &s.history
 	mine := upTo(s.log, max(s.peer.Status().LastCommitted, s.applied))
-	if s.place.Role != zab.Leading {
-		if !isPrefix(mine, h.order) {
-			s.fault("%d serves up to %s, committed is %s", s.sid, lastOf(mine), lastOf(h.order))
-		}
-		return
+	if s.place.Role == zab.Leading {
+		s.demand(s.history.lead(s.place.Epoch, s.sid, mine))
+	} else {
+		s.demand(s.history.follow(s.sid, mine))
 	}
-	if other, ok := h.leaders[s.place.Epoch]; ok {
-		s.fault("epoch %d is led by %d and by %d", s.place.Epoch, other, s.sid)
-	}
-	h.leaders[s.place.Epoch] = s.sid
-	if !isPrefix(h.order, mine) {
-		s.fault("leader %d of epoch %d has %s, committed is %s", s.sid, s.place.Epoch, lastOf(mine), lastOf(h.order))
-	}
-	h.order = slices.Clone(mine)
 }
 
-// committed checks a commit; an established leader's are the ensemble's.
-func (s *server) committed(p zab.Proposal) {
-	h := &s.history
-	if h.proposed[p.Zxid] != string(p.Data) {
-		s.fault("%d commits %s, which is not what was proposed", s.sid, p.Zxid)
-	}
-	if s.place.Role == zab.Leading && s.place.Serving {
-		h.order = append(h.order, p)
-	}
-	if mine := upTo(s.log, p.Zxid); lastOf(mine) != p.Zxid || s.place.Serving && !isPrefix(mine, h.order) {
-		s.fault("%d commits %s, all have %s", s.sid, p.Zxid, lastOf(h.order))
+// demand makes a broken promise a fault.
+func (w *world) demand(err error) {
+	if err != nil {
+		w.fault("%v", err)
 	}
 }
 

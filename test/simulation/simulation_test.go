@@ -313,7 +313,7 @@ func (w *world) rejoin() {
 	for _, s := range w.servers {
 		if s.why != "" {
 			w.trace("%d rejoins", s.sid)
-			s.fd, s.why, s.log, s.written, s.synced = faultdisk.New(), "", nil, nil, nil
+			s.fd, s.why, s.log, s.written, s.synced, s.epochs = faultdisk.New(), "", nil, nil, nil, zab.Epochs{}
 			s.instead = nil
 			s.start()
 		}
@@ -337,35 +337,26 @@ func (w *world) settle() {
 
 // together reports whether one leader serves and all that can follow it.
 func (w *world) together() bool {
-	leader := zab.Sid(zab.None)
+	var places []zab.RoleChange
 	for _, s := range w.servers {
-		switch {
-		case s.why != "":
-		case !s.place.Serving || leader != zab.None && s.place.Leader != leader:
-			return false
-		default:
-			leader = s.place.Leader
+		if s.why == "" {
+			places = append(places, s.place)
 		}
 	}
-	return leader != zab.None
+	return oneLeader(places)
 }
 
 // equal reports whether all servers have everything, and checks that their trees are
 // the same: znodes, ACLs, sessions.
 func (w *world) equal() bool {
-	var first string
+	trees := map[zab.Sid]*tree.Tree{}
 	for _, s := range w.servers {
 		if s.pipe == nil || s.pipe.LastZxid() < int64(lastOf(w.history.order)) {
 			return false
 		}
-		var b strings.Builder
-		s.pipe.View(func(t *tree.Tree) { describe(t, &b) })
-		if first == "" {
-			first = b.String()
-		} else if first != b.String() {
-			w.fault("%d has another tree than %d: %s", s.sid, w.servers[0].sid, difference(first, b.String()))
-		}
+		s.pipe.View(func(t *tree.Tree) { trees[s.sid] = t })
 	}
+	w.demand(sameTrees(trees))
 	return true
 }
 
@@ -393,20 +384,13 @@ func describeNode(t *tree.Tree, at string, to *strings.Builder) {
 
 // linearizable looks at what the clients were answered, znode by znode.
 func (w *world) linearizable() {
-	byKey := map[string][]porcupine.Operation{}
+	var calls []porcupine.Operation
 	for _, c := range w.clients {
 		c.listen()
 		c.finish(result{})
-		for _, op := range c.calls {
-			key := op.Input.(call).key
-			byKey[key] = append(byKey[key], op)
-		}
+		calls = append(calls, c.calls...)
 	}
-	for key, ops := range byKey {
-		if porcupine.CheckOperationsTimeout(registers, ops, timeout) == porcupine.Illegal {
-			w.fault("what clients were answered about %s fits no order", key)
-		}
-	}
+	w.demand(fitAnOrder(calls))
 }
 
 func (w *world) describe() string {
