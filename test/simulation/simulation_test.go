@@ -276,6 +276,11 @@ func (w *world) heal() {
 		s.fd.Limit(0)
 		s.fd.StopAfter(1 << 30)
 	}
+	w.converge()
+}
+
+// converge waits until all are one ensemble again.
+func (w *world) converge() {
 	before, rounds := -1, 0
 	for ; rounds < 600 && !w.over(); rounds++ {
 		for _, s := range w.servers {
