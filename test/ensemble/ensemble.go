@@ -45,6 +45,11 @@ type Options struct {
 	Launch func(sid int) Launcher
 	// Idle leaves the servers to be started by Restart.
 	Idle bool
+	// Patience is how long a relay keeps who dials a quorum port where nobody listens
+	// yet; 0 is not at all. Apache's servers, which are refused there without relays
+	// and try again, give up when they are accepted and hung up on, and their leader
+	// misses them for initLimit.
+	Patience time.Duration
 	// Direct lets servers name each other without relays, and with client addresses,
 	// as a membership that changes needs it. Nothing can be cut then.
 	Direct bool
@@ -74,7 +79,7 @@ func Start(t testing.TB, o Options) *Ensemble {
 	if n > 9 {
 		t.Fatalf("an ensemble of %d servers: at most 9", n)
 	}
-	nw, s := claimNetwork(t, n)
+	nw, s := claimNetwork(t, n, o.Patience)
 	e := &Ensemble{t: t, net: nw, subnet: s, voters: o.Servers}
 	for sid := 1; sid <= n; sid++ {
 		srv, err := newServer(t, o, s, sid)
@@ -96,10 +101,10 @@ func Start(t testing.TB, o Options) *Ensemble {
 	return e
 }
 
-func claimNetwork(t testing.TB, servers int) (*network, subnet) {
+func claimNetwork(t testing.TB, servers int, patience time.Duration) (*network, subnet) {
 	t.Helper()
 	s := claimSubnet(t)
-	nw, err := newNetwork(s, servers)
+	nw, err := newNetwork(s, servers, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

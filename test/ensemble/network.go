@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"testing"
+	"time"
 )
 
 // Ports of every server. Addresses differ, so ports need not.
@@ -49,17 +50,22 @@ func (s subnet) host(from, to int) string {
 type network struct {
 	gates  map[[2]int]*gate // what goes from one server to another
 	relays map[[2]int][]*relay
+	syncs  syncs
 }
 
-func newNetwork(s subnet, servers int) (*network, error) {
+// newNetwork makes relays between all servers. Those to a quorum port wait as long
+// as patience for a server that is not there yet.
+func newNetwork(s subnet, servers int, patience time.Duration) (*network, error) {
 	n := &network{gates: make(map[[2]int]*gate), relays: make(map[[2]int][]*relay)}
 	n.pairs(servers, func(from, to int) { n.gates[[2]int{from, to}] = newGate() })
 	var failed error
 	n.pairs(servers, func(from, to int) {
 		for _, port := range []int{quorumPort, electionPort} {
-			r, err := newRelay(fmt.Sprintf("%s:%d", s.host(from, to), port), fmt.Sprintf("%s:%d", s.host(to, to), port),
-				n.gates[[2]int{from, to}], n.gates[[2]int{to, from}])
-			if err != nil {
+			r := &relay{target: fmt.Sprintf("%s:%d", s.host(to, to), port), forward: n.gates[[2]int{from, to}], backward: n.gates[[2]int{to, from}]}
+			if port == quorumPort {
+				r.patience, r.spy = patience, func() func([]byte) { return n.syncs.watch(to, from) }
+			}
+			if err := r.listen(fmt.Sprintf("%s:%d", s.host(from, to), port)); err != nil {
 				failed = err
 				continue
 			}
@@ -106,6 +112,13 @@ func (e *Ensemble) OneWay(from, to int) { e.net.gates[[2]int{from, to}].set(fals
 func (e *Ensemble) Cut(a, b int) {
 	e.OneWay(a, b)
 	e.OneWay(b, a)
+}
+
+// Mend ends what Cut and OneWay did between two servers. What was held back arrives
+// now, late, unless the connections were Reset.
+func (e *Ensemble) Mend(a, b int) {
+	e.net.gates[[2]int{a, b}].set(true)
+	e.net.gates[[2]int{b, a}].set(true)
 }
 
 // Isolate cuts a server off from all others; its clients still reach it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -18,6 +19,8 @@ type relay struct {
 	target   string
 	forward  *gate // from who dials to target
 	backward *gate
+	patience time.Duration       // how long who dials is kept while nobody listens at target
+	spy      func() func([]byte) // makes what sees the bytes of one connection that come back; or nil
 
 	mu      sync.Mutex
 	conns   map[net.Conn]struct{}
@@ -25,16 +28,16 @@ type relay struct {
 	running sync.WaitGroup
 }
 
-// newRelay listens at address; forward and backward are the gates between the
-// two servers, shared by all relays of the pair.
-func newRelay(address, target string, forward, backward *gate) (*relay, error) {
+// listen starts a relay at address. Its gates are those between the two servers,
+// shared by all relays of the pair.
+func (r *relay) listen(address string) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("relay to %s: %w", target, err)
+		return fmt.Errorf("relay to %s: %w", r.target, err)
 	}
-	r := &relay{listener: l, target: target, forward: forward, backward: backward, conns: make(map[net.Conn]struct{})}
+	r.listener, r.conns = l, make(map[net.Conn]struct{})
 	r.running.Go(r.accept)
-	return r, nil
+	return nil
 }
 
 func (r *relay) accept() {
@@ -57,7 +60,7 @@ func (r *relay) serve(near net.Conn) {
 	}
 	defer r.drop(near)
 	r.forward.wait()
-	far, err := net.DialTimeout("tcp", r.target, time.Second)
+	far, err := r.reach(near)
 	if err != nil {
 		return
 	}
@@ -67,28 +70,70 @@ func (r *relay) serve(near net.Conn) {
 	}
 	defer r.drop(far)
 	var both sync.WaitGroup
-	both.Go(func() { pump(far, near, r.forward) })
-	both.Go(func() { pump(near, far, r.backward) })
+	both.Go(func() { pump(gated{far, r.forward, nil}, near) })
+	both.Go(func() {
+		g := gated{near, r.backward, nil}
+		if r.spy != nil {
+			g.see = r.spy()
+		}
+		pump(g, far)
+	})
 	both.Wait()
+}
+
+// reach dials target, again while nobody listens there and patience lasts; what near
+// has to say meanwhile is passed on then. A server that is refused tries again and
+// so does one that waits here; one that is accepted and hung up on gives up.
+func (r *relay) reach(near net.Conn) (net.Conn, error) {
+	const most = 4 << 10
+	var early []byte
+	for deadline := time.Now().Add(r.patience); ; {
+		far, err := net.DialTimeout("tcp", r.target, time.Second)
+		if err == nil {
+			_, err = far.Write(early)
+			return far, errors.Join(err, near.SetReadDeadline(time.Time{}))
+		}
+		if !time.Now().Before(deadline) || len(early) > most {
+			return nil, err
+		}
+		if err := near.SetReadDeadline(time.Now().Add(poll)); err != nil {
+			return nil, err
+		}
+		b := make([]byte, most)
+		n, err := near.Read(b)
+		early = append(early, b[:n]...)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err
+		}
+	}
 }
 
 // pump copies from one end to the other as far as the gate lets it, the end of
 // the stream included.
-func pump(to, from net.Conn, g *gate) {
-	_, _ = io.Copy(gated{to, g}, from)
-	g.wait()
+func pump(to gated, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	to.gate.wait()
 	_ = to.Close()
 	_ = from.Close()
 }
 
 type gated struct {
-	io.Writer
+	net.Conn
 	gate *gate
+	see  func([]byte) // is shown what is written; or nil
 }
 
 func (g gated) Write(b []byte) (int, error) {
 	g.gate.wait()
-	return g.Writer.Write(b)
+	if g.see != nil {
+		g.see(b)
+	}
+	return g.Conn.Write(b)
+}
+
+// ReadFrom keeps io.Copy from going past Write.
+func (g gated) ReadFrom(from io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{g}, from)
 }
 
 func (r *relay) keep(c net.Conn) bool {
