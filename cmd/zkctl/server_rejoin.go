@@ -19,6 +19,7 @@ import (
 	"github.com/zkctl/zkctl/pkg/server/daemon"
 	"github.com/zkctl/zkctl/pkg/server/inspect"
 	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 )
 
 // rejoinOptions are the flags of `zkctl server rejoin`.
@@ -70,7 +71,7 @@ func (o *rejoinOptions) rejoin(c *cli.Context) error {
 	if !o.yes {
 		return usagef("server rejoin sets all data of this server in %s aside: give --yes", strings.Join(dataDirs(cfg), " and "))
 	}
-	moved, err := inspect.SetAside(epoch, time.Now(), dataDirs(cfg)...)
+	moved, err := inspect.SetAside(disk.OS{}, epoch, time.Now(), dataDirs(cfg)...)
 	if err != nil {
 		do := "zkctl server stop --config " + o.config
 		if !errors.Is(err, inspect.ErrInUse) {

@@ -23,7 +23,7 @@ const apachePID = "zookeeper_server.pid"
 
 // hold locks data directories (the parents of version-2) against servers, ours
 // by the lock they keep, Apache's by their pid file.
-func hold(dirs []string) (release func(), err error) {
+func hold(fsys disk.FS, dirs []string) (release func(), err error) {
 	var locks []io.Closer
 	release = func() {
 		for _, l := range locks {
@@ -31,11 +31,11 @@ func hold(dirs []string) (release func(), err error) {
 		}
 	}
 	for _, dir := range dirs {
-		if pid := apacheRuns(dir); pid != 0 {
+		if pid := apacheRuns(fsys, dir); pid != 0 {
 			release()
 			return nil, fmt.Errorf("%w: %s belongs to process %d (%s); stop it first", ErrInUse, dir, pid, apachePID)
 		}
-		l, err := disk.OS{}.Lock(filepath.Join(dir, storage.LockName))
+		l, err := fsys.Lock(filepath.Join(dir, storage.LockName))
 		if err != nil {
 			release()
 			if errors.Is(err, disk.ErrLocked) {
@@ -50,8 +50,8 @@ func hold(dirs []string) (release func(), err error) {
 
 // apacheRuns is the process that an Apache server's pid file names, 0 when it
 // runs no more or is something else by now.
-func apacheRuns(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, apachePID))
+func apacheRuns(fsys disk.FS, dir string) int {
+	text, err := disk.ReadFile(fsys, filepath.Join(dir, apachePID), 1<<10)
 	if err != nil {
 		return 0
 	}
@@ -67,11 +67,11 @@ func apacheRuns(dir string) int {
 }
 
 // homes are the data directories whose version-2 the files are in, each once.
-func homes(dirs ...string) ([]string, error) {
+func homes(fsys disk.FS, dirs ...string) ([]string, error) {
 	var out []string
 	seen := map[string]bool{}
 	for _, d := range dirs {
-		v, err := VersionDir(d)
+		v, err := versionDir(fsys, d)
 		if err != nil {
 			return nil, err
 		}
@@ -92,12 +92,13 @@ func homes(dirs ...string) ([]string, error) {
 // aside moves files out of version-2 into a directory of its own beside it,
 // where they keep their names: moving them back undoes it.
 type aside struct {
+	fs    disk.FS
 	name  string // of the directories
 	Moved []string
 }
 
-func newAside(why string, now time.Time) *aside {
-	return &aside{name: why + "-" + now.UTC().Format("20060102T150405.000Z")}
+func newAside(fsys disk.FS, why string, now time.Time) *aside {
+	return &aside{fs: fsys, name: why + "-" + now.UTC().Format("20060102T150405.000Z")}
 }
 
 // dir is where a file of version-2 goes.
@@ -108,7 +109,7 @@ func (a *aside) dir(path string) string {
 // prepare makes the directory for a file.
 func (a *aside) prepare(path string) (to string, err error) {
 	dir := a.dir(path)
-	if err := (disk.OS{}).MkdirAll(dir, 0o755); err != nil {
+	if err := a.fs.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	return filepath.Join(dir, filepath.Base(path)), nil
@@ -120,7 +121,7 @@ func (a *aside) move(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(path, to); err != nil {
+	if err := a.fs.Rename(path, to); err != nil {
 		return err
 	}
 	return a.moved(path, to)
@@ -129,5 +130,5 @@ func (a *aside) move(path string) error {
 // moved makes a move durable: first where the file came to.
 func (a *aside) moved(path, to string) error {
 	a.Moved = append(a.Moved, to)
-	return errors.Join(disk.OS{}.SyncDir(filepath.Dir(to)), disk.OS{}.SyncDir(filepath.Dir(path)))
+	return errors.Join(a.fs.SyncDir(filepath.Dir(to)), a.fs.SyncDir(filepath.Dir(path)))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -19,6 +18,7 @@ type CutOptions struct {
 	Dirs   []string // dataDir, and dataLogDir when it is another
 	DryRun bool
 	Now    time.Time // names the directory of what goes
+	FS     disk.FS   // nil is the operating system's
 }
 
 // CutReport is what was done.
@@ -37,23 +37,27 @@ type CutReport struct {
 // aside. It refuses, and changes nothing, unless the snapshots and logs up to the
 // zxid lead to exactly it.
 func Cut(ctx context.Context, o CutOptions) (*CutReport, error) {
-	dirs, err := homes(o.Dirs...)
+	fsys := o.FS
+	if fsys == nil {
+		fsys = disk.OS{}
+	}
+	dirs, err := homes(fsys, o.Dirs...)
 	if err != nil {
 		return nil, err
 	}
-	release, err := hold(dirs)
+	release, err := hold(fsys, dirs)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	files, err := Find(storage.KindOther, dirs...)
+	files, err := findOn(fsys, storage.KindOther, dirs...)
 	if err != nil {
 		return nil, err
 	}
-	if err := noIntent(files); err != nil {
+	if err := noIntent(fsys, files); err != nil {
 		return nil, err
 	}
-	p, err := planCut(ctx, files, o.Zxid)
+	p, err := planCut(ctx, fsys, files, o.Zxid)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +65,7 @@ func Cut(ctx context.Context, o CutOptions) (*CutReport, error) {
 	if o.DryRun {
 		return r, nil
 	}
-	a := newAside("cut", o.Now)
+	a := newAside(fsys, "cut", o.Now)
 	err = p.carryOut(a, o.Zxid)
 	r.Aside = append(r.Aside, a.Moved...)
 	return r, err
@@ -69,10 +73,10 @@ func Cut(ctx context.Context, o CutOptions) (*CutReport, error) {
 
 // noIntent refuses a directory that the next start of our server would still
 // change.
-func noIntent(files Files) error {
+func noIntent(fsys disk.FS, files Files) error {
 	for _, path := range append(files.Snapshots, files.Logs...) {
 		at := filepath.Join(filepath.Dir(path), storage.IntentName)
-		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := fsys.Stat(at); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s is there: a truncation was interrupted, which the server's next start ends; start it once before", at)
 		}
 	}
@@ -87,20 +91,20 @@ type cutPlan struct {
 	lost      int64
 }
 
-func planCut(ctx context.Context, files Files, zxid Zxid) (*cutPlan, error) {
+func planCut(ctx context.Context, fsys disk.FS, files Files, zxid Zxid) (*cutPlan, error) {
 	p := &cutPlan{}
 	for i := len(files.Snapshots) - 1; i >= 0; i-- {
 		if nameOf(files.Snapshots[i]).zxid > int64(zxid) {
 			p.snapshots = append(p.snapshots, files.Snapshots[i])
 		}
 	}
-	c := chain{goal: int64(zxid)}
+	c := chain{fs: fsys, goal: int64(zxid)}
 	if err := c.follow(ctx, files); err != nil {
 		return nil, fmt.Errorf("cannot cut behind %v: %w", zxid, err)
 	}
 	for i := len(files.Logs) - 1; i >= 0; i-- {
 		path := files.Logs[i]
-		before, after, dirty, err := split(ctx, path, int64(zxid))
+		before, after, dirty, err := split(ctx, fsys, path, int64(zxid))
 		switch {
 		case err != nil:
 			return nil, err
@@ -119,8 +123,8 @@ func planCut(ctx context.Context, files Files, zxid Zxid) (*cutPlan, error) {
 
 // split counts a file's transactions up to zxid and behind it; dirty tells that
 // there is damage behind the last good one.
-func split(ctx context.Context, path string, zxid int64) (before, after int64, dirty bool, err error) {
-	err = eachRecord(ctx, path, func(_ int64, rec storage.Record) error {
+func split(ctx context.Context, fsys disk.FS, path string, zxid int64) (before, after int64, dirty bool, err error) {
+	err = eachRecordOn(ctx, fsys, path, func(_ int64, rec storage.Record) error {
 		if rec.Zxid <= zxid {
 			before++
 		} else {
@@ -140,8 +144,8 @@ func (p *cutPlan) carryOut(a *aside, zxid Zxid) error {
 	short := ""
 	if p.shorten != "" {
 		short = filepath.Join(filepath.Dir(p.shorten), "partial."+filepath.Base(p.shorten))
-		_ = os.Remove(short) // of an attempt before; CopyLog tells when it is still there
-		if _, err := storage.CopyLog(p.shorten, short, int64(zxid)); err != nil {
+		_ = a.fs.Remove(short) // of an attempt before; CopyLog tells when it is still there
+		if _, err := storage.CopyLog(a.fs, p.shorten, short, int64(zxid)); err != nil {
 			return err
 		}
 	}
@@ -155,13 +159,13 @@ func (p *cutPlan) carryOut(a *aside, zxid Zxid) error {
 	}
 	to, err := a.prepare(p.shorten)
 	if err == nil {
-		err = os.Link(p.shorten, to) // so that the name is never without a file
+		err = a.fs.Link(p.shorten, to) // so that the name is never without a file
 	}
 	if err == nil {
-		err = disk.OS{}.SyncDir(filepath.Dir(to))
+		err = a.fs.SyncDir(filepath.Dir(to))
 	}
 	if err == nil {
-		err = os.Rename(short, p.shorten)
+		err = a.fs.Rename(short, p.shorten)
 	}
 	if err != nil {
 		return fmt.Errorf("shorten %s: %w", p.shorten, err)
@@ -171,6 +175,7 @@ func (p *cutPlan) carryOut(a *aside, zxid Zxid) error {
 
 // chain finds out whether snapshots and logs lead to a zxid.
 type chain struct {
+	fs   disk.FS
 	goal int64
 	last int64
 	any  bool
@@ -181,12 +186,12 @@ var errReached = errors.New("reached")
 func (c *chain) follow(ctx context.Context, files Files) error {
 	for i := len(files.Snapshots) - 1; i >= 0 && !c.any; i-- {
 		path := files.Snapshots[i]
-		if at := nameOf(path).zxid; at <= c.goal && storage.VerifySnapshot(path) == nil {
+		if at := nameOf(path).zxid; at <= c.goal && storage.VerifySnapshotOn(c.fs, path) == nil {
 			c.last, c.any = at, true
 		}
 	}
 	for _, path := range files.Logs {
-		err := eachRecord(ctx, path, func(_ int64, rec storage.Record) error { return c.record(rec.Zxid) })
+		err := eachRecordOn(ctx, c.fs, path, func(_ int64, rec storage.Record) error { return c.record(rec.Zxid) })
 		if errors.Is(err, errReached) {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/zkctl/zkctl/pkg/server/storage"
+	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 )
 
 // DumpOptions say what of a log is wanted.
@@ -43,7 +44,11 @@ func Dump(ctx context.Context, logs []string, o DumpOptions, visit func(*Entry) 
 
 // eachRecord calls visit with every record of a file and its offset.
 func eachRecord(ctx context.Context, path string, visit func(int64, storage.Record) error) error {
-	l, err := storage.OpenLog(path)
+	return eachRecordOn(ctx, disk.OS{}, path, visit)
+}
+
+func eachRecordOn(ctx context.Context, fsys disk.FS, path string, visit func(int64, storage.Record) error) error {
+	l, err := storage.OpenLogOn(fsys, path)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -47,15 +46,17 @@ type Files struct {
 // Find resolves arguments: a file is of the kind given, whatever its name; a
 // directory (dataDir, dataLogDir, or their version-2) stands for all that is in
 // it.
-func Find(kind storage.Kind, args ...string) (Files, error) {
+func Find(kind storage.Kind, args ...string) (Files, error) { return findOn(disk.OS{}, kind, args...) }
+
+func findOn(fsys disk.FS, kind storage.Kind, args ...string) (Files, error) {
 	var out Files
 	var snaps, logs []found
 	for _, arg := range args {
-		st, err := os.Stat(arg)
+		st, err := fsys.Stat(arg)
 		if err != nil {
 			return Files{}, err
 		}
-		if !st.IsDir() {
+		if !st.Dir {
 			if kind == storage.KindSnapshot {
 				snaps = append(snaps, nameOf(arg))
 			} else {
@@ -64,7 +65,7 @@ func Find(kind storage.Kind, args ...string) (Files, error) {
 			continue
 		}
 		out.Dir = true
-		s, l, err := inDir(arg)
+		s, l, err := inDir(fsys, arg)
 		if err != nil {
 			return Files{}, err
 		}
@@ -91,12 +92,12 @@ func nameOf(path string) found {
 	return found{path, zxid}
 }
 
-func inDir(arg string) (snaps, logs []found, err error) {
-	dir, err := VersionDir(arg)
+func inDir(fsys disk.FS, arg string) (snaps, logs []found, err error) {
+	dir, err := versionDir(fsys, arg)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, l, err := storage.List(disk.OS{}, dir)
+	s, l, err := storage.List(fsys, dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,11 +112,13 @@ func inDir(arg string) (snaps, logs []found, err error) {
 
 // VersionDir is the directory with the files of a data directory: its version-2,
 // or itself when it is one.
-func VersionDir(dir string) (string, error) {
+func VersionDir(dir string) (string, error) { return versionDir(disk.OS{}, dir) }
+
+func versionDir(fsys disk.FS, dir string) (string, error) {
 	below := filepath.Join(dir, storage.VersionDir)
-	st, err := os.Stat(below)
+	st, err := fsys.Stat(below)
 	switch {
-	case err == nil && st.IsDir():
+	case err == nil && st.Dir:
 		return below, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,17 +20,17 @@ import (
 // so that the server keeps what it promised; and [storage.RejoinName] keeps it from
 // voting until it has the history of a leader. It returns where the files are.
 // After an error, or a crash, it may be called again.
-func SetAside(accepted int64, now time.Time, dirs ...string) (moved []string, err error) {
-	list, err := homes(dirs...)
+func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (moved []string, err error) {
+	list, err := homes(fsys, dirs...)
 	if err != nil {
 		return nil, err
 	}
-	release, err := hold(list)
+	release, err := hold(fsys, list)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	files, err := history(list)
+	files, err := history(fsys, list)
 	if err != nil {
 		return nil, err
 	}
@@ -41,13 +40,13 @@ func SetAside(accepted int64, now time.Time, dirs ...string) (moved []string, er
 		}
 	}
 	first := filepath.Join(list[0], storage.VersionDir)
-	if accepted, err = promised(first, accepted); err != nil {
+	if accepted, err = promised(fsys, first, accepted); err != nil {
 		return nil, err
 	}
-	if err := storage.AnnounceRejoin(first, accepted); err != nil {
+	if err := storage.AnnounceRejoin(fsys, first, accepted); err != nil {
 		return nil, err
 	}
-	a := newAside("damaged", now)
+	a := newAside(fsys, "damaged", now)
 	for _, path := range files {
 		if err := a.move(path); err != nil {
 			return a.Moved, fmt.Errorf("set %s aside: %w", path, err)
@@ -58,16 +57,17 @@ func SetAside(accepted int64, now time.Time, dirs ...string) (moved []string, er
 
 // promised raises an epoch to that of currentEpoch, where it can be read: what is
 // accepted is never below it.
-func promised(dir string, accepted int64) (int64, error) {
+func promised(fsys disk.FS, dir string, accepted int64) (int64, error) {
 	for _, name := range storage.EpochNames() {
-		text, err := os.ReadFile(filepath.Join(dir, name))
+		text, err := disk.ReadFile(fsys, filepath.Join(dir, name), 1<<20)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return 0, err
 		}
-		if epoch, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+		line, _, _ := strings.Cut(string(text), "\n")
+		if epoch, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64); err == nil {
 			accepted = max(accepted, epoch)
 		}
 	}
@@ -77,11 +77,11 @@ func promised(dir string, accepted int64) (int64, error) {
 // history lists what a server's history is made of, in the order in which it has to
 // go: without currentEpoch, and with RejoinName, it has no vote, whatever else is
 // still there.
-func history(homes []string) ([]string, error) {
+func history(fsys disk.FS, homes []string) ([]string, error) {
 	var epochs, rest []string
 	for _, home := range homes {
 		dir := filepath.Join(home, storage.VersionDir)
-		infos, err := disk.OS{}.ReadDir(dir)
+		infos, err := fsys.ReadDir(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -68,6 +68,9 @@ type LogReader struct {
 // than a header, as a crash while it was made can leave it, reads as empty.
 func OpenLog(path string) (*LogReader, error) { return openLog(disk.OS{}, path) }
 
+// OpenLogOn does so on another file system.
+func OpenLogOn(fsys disk.FS, path string) (*LogReader, error) { return openLog(fsys, path) }
+
 func openLog(fsys disk.FS, path string) (*LogReader, error) {
 	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {

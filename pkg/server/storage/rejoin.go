@@ -38,8 +38,8 @@ func (s *Store) forgetRejoin() error {
 // AnnounceRejoin writes, durably, the file RejoinName to a version-2 directory, and
 // acceptedEpoch unless it holds that epoch or a later one already. The files of
 // EpochNames must go next, and then the rest of the history.
-func AnnounceRejoin(dir string, accepted int64) error {
-	s := &Store{fs: disk.OS{}, snapDir: dir}
+func AnnounceRejoin(fsys disk.FS, dir string, accepted int64) error {
+	s := &Store{fs: fsys, snapDir: dir}
 	if have, found, err := s.readEpoch(acceptedName); err != nil || !found || have < accepted {
 		path := filepath.Join(dir, acceptedName)
 		if err := disk.WriteAtomic(s.fs, path, strconv.AppendInt(nil, accepted, 10), 0o644); err != nil {

@@ -99,6 +99,9 @@ func validSnapshot(fsys disk.FS, path string) (bool, error) {
 // snapshot.
 func VerifySnapshot(path string) error { return verifySnapshot(disk.OS{}, path) }
 
+// VerifySnapshotOn does so on another file system.
+func VerifySnapshotOn(fsys disk.FS, path string) error { return verifySnapshot(fsys, path) }
+
 func verifySnapshot(fsys disk.FS, path string) error {
 	return eachByte(fsys, path, func(r *bufio.Reader) error { return checkSeal(r, path) })
 }

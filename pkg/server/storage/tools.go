@@ -32,8 +32,8 @@ func (l *LogReader) Torn(d *DamageError) (why string, err error) { return tornOr
 // dst, and makes them durable. It returns the length of dst; 0 and no file when
 // src has no such record. Damage behind zxid is not looked at; what stands
 // before it is an error that wraps [ErrCorrupt].
-func CopyLog(src, dst string, zxid int64) (size int64, err error) {
-	l, err := OpenLog(src)
+func CopyLog(fsys disk.FS, src, dst string, zxid int64) (size int64, err error) {
+	l, err := openLog(fsys, src)
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +54,7 @@ func CopyLog(src, dst string, zxid int64) (size int64, err error) {
 	if end == 0 {
 		return 0, nil
 	}
-	f, err := disk.OS{}.OpenFile(dst, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := fsys.OpenFile(dst, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return 0, fmt.Errorf("copy log: %w", err)
 	}

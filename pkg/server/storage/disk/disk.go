@@ -53,8 +53,11 @@ type File interface {
 type FS interface {
 	// OpenFile is as os.OpenFile; perm is for a file that it makes.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
-	// Rename puts a file in the place of another, which may exist.
+	// Rename puts a file in the place of another, which may exist, maybe in
+	// another directory; it is durable when either directory is synced.
 	Rename(from, to string) error
+	// Link gives a file a second name, which must not exist.
+	Link(name, second string) error
 	// Remove removes a file.
 	Remove(name string) error
 	// ReadDir lists a directory, sorted by name.

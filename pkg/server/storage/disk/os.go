@@ -29,6 +29,9 @@ func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 // Rename renames a file.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 
+// Link makes a hard link.
+func (OS) Link(name, second string) error { return os.Link(name, second) }
+
 // Remove removes a file.
 func (OS) Remove(name string) error { return os.Remove(name) }
 

@@ -9,6 +9,7 @@
 //   - a crash keeps what is durable and any part of the rest: each sector
 //     written since the last sync on its own, the length on its own, and a
 //     first part of a directory's changes, as a journal would;
+//   - a rename between two directories happens in both or in neither;
 //   - a sync that fails leaves what was written readable, but no later sync
 //     will make it durable: that is how Linux treats pages whose write-back
 //     failed.
@@ -57,11 +58,18 @@ type Disk struct {
 	stopped  bool
 	capacity int // sectors; 0 is without limit
 	used     int
+	short    *short
 }
 
 type failure struct {
 	op, name string
 	err      error
+}
+
+// short is how much can be written until writes are cut short.
+type short struct {
+	left int
+	err  error
 }
 
 // New returns an empty disk that does not fail.
@@ -102,7 +110,7 @@ func (d *Disk) FailAt(n int, err error) {
 }
 
 // Fail makes every operation of a kind ("create", "write", "sync",
-// "truncate", "allocate", "rename", "remove", "syncdir", "mkdir", "read") on
+// "truncate", "allocate", "rename", "link", "remove", "syncdir", "mkdir", "read") on
 // files whose name path.Match finds to match pattern fail with err; a nil
 // error ends that. The pattern is matched against the last element.
 func (d *Disk) Fail(op, pattern string, err error) {
@@ -122,6 +130,17 @@ func (d *Disk) Limit(bytes int) {
 	d.capacity = bytes / Sector
 }
 
+// Short lets so many bytes be written from now on, the last of them in a write that
+// ends short with err; every later one writes nothing. A nil error ends that.
+func (d *Disk) Short(bytes int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.short = nil
+	if err != nil {
+		d.short = &short{bytes, err}
+	}
+}
+
 // Used is how many bytes of sectors are written.
 func (d *Disk) Used() int {
 	d.mu.Lock()
@@ -136,8 +155,9 @@ func (d *Disk) Crash(keep Keep) *Disk {
 	defer d.mu.Unlock()
 	d.stopped, d.stopAt = true, 0
 	n := New()
-	n.root = d.root.crash(keep)
-	n.used = n.root.sectors()
+	d.root.settleMoves(keep)
+	n.root = d.root.crash(keep, map[*node]*node{})
+	n.used = n.root.sectors(map[*node]bool{})
 	n.capacity = d.capacity
 	return n
 }
@@ -156,6 +176,73 @@ func (d *Disk) Flip(name string, off int, bit uint) bool {
 		n.durable[off] ^= 1 << bit
 	}
 	return true
+}
+
+// Empty leaves nothing of what a file at rest holds; it reports whether it held
+// anything.
+func (d *Disk) Empty(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.lookup(name)
+	if err != nil || n.dir || len(n.data) == 0 {
+		return false
+	}
+	d.used -= len(n.written)
+	n.data, n.durable, n.lowest = nil, nil, 0
+	clear(n.dirty)
+	clear(n.written)
+	return true
+}
+
+// Lose takes away a file at rest; it reports whether there was one.
+func (d *Disk) Lose(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.lookup(name)
+	if err != nil || n.dir {
+		return false
+	}
+	parent, err := d.lookup(path.Dir(name))
+	if err != nil {
+		return false
+	}
+	delete(parent.names, path.Base(name))
+	delete(parent.synced, path.Base(name))
+	for i := range parent.changes {
+		if parent.changes[i].name == path.Base(name) {
+			parent.changes[i].name = ""
+		}
+	}
+	d.unlink(n)
+	return true
+}
+
+// Evict lets the machine forget what it kept in memory of what no sync made durable
+// and none will: after a failed sync a file reads as it was written until then, and
+// as it is on the disk from then on. keep decides for each sector.
+func (d *Disk) Evict(keep Keep) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.root.evict(keep)
+}
+
+func (n *node) evict(keep Keep) {
+	for _, name := range slices.Sorted(maps.Keys(n.names)) {
+		n.names[name].evict(keep)
+	}
+	for s := range (min(len(n.data), len(n.durable)) + Sector - 1) / Sector {
+		from, to := s*Sector, min((s+1)*Sector, len(n.data), len(n.durable))
+		if !n.dirty[s] && string(n.data[from:to]) != string(n.durable[from:to]) && !keep() {
+			copy(n.data[from:to], n.durable[from:to])
+		}
+	}
+}
+
+// unlink takes one name of a file away, and with the last its room.
+func (d *Disk) unlink(n *node) {
+	if n.links--; n.links == 0 {
+		d.used -= len(n.written)
+	}
 }
 
 // Restart is the end of a process and the start of another: locks are free,
@@ -224,17 +311,22 @@ type node struct {
 	dirty   map[int]bool // file: sectors that the next sync would write
 	written map[int]bool // file: sectors that take room
 	lowest  int          // file: shortest length since the last sync
+	links   int          // file: names that it has
 }
 
 // change puts n under a name, and takes gone away; nil and "" are neither.
 type change struct {
 	name, gone string
 	n          *node
+	move       *move // this is one half of it
 }
+
+// move is a rename from one directory to another.
+type move struct{ from, to *node }
 
 func newDir() *node { return &node{dir: true, names: map[string]*node{}, synced: map[string]*node{}} }
 
-func newFile() *node { return &node{dirty: map[int]bool{}, written: map[int]bool{}} }
+func newFile() *node { return &node{links: 1, dirty: map[int]bool{}, written: map[int]bool{}} }
 
 func (c change) apply(names map[string]*node) {
 	if c.gone != "" {
@@ -250,11 +342,57 @@ func (n *node) change(c change) {
 	n.changes = append(n.changes, c)
 }
 
+// syncDir makes all changes durable, and with half a move the other half and what
+// came before it, as a journal does.
 func (n *node) syncDir() {
-	for _, c := range n.changes {
-		c.apply(n.synced)
+	for len(n.changes) > 0 {
+		n.syncFirst()
 	}
-	n.changes = nil
+}
+
+func (n *node) syncFirst() {
+	c := n.changes[0]
+	n.changes = n.changes[1:]
+	c.apply(n.synced)
+	if c.move == nil {
+		return
+	}
+	for _, other := range []*node{c.move.from, c.move.to} {
+		for other.has(c.move) {
+			other.syncFirst()
+		}
+	}
+}
+
+func (n *node) has(m *move) bool {
+	return slices.ContainsFunc(n.changes, func(c change) bool { return c.move == m })
+}
+
+// settleMoves decides which moves a crash keeps: both halves, or neither and nothing
+// that came behind them.
+func (n *node) settleMoves(keep Keep) {
+	for _, name := range slices.Sorted(maps.Keys(n.names)) {
+		if c := n.names[name]; c.dir {
+			c.settleMoves(keep)
+		}
+	}
+	for {
+		i := slices.IndexFunc(n.changes, func(c change) bool { return c.move != nil })
+		if i < 0 {
+			return
+		}
+		m := n.changes[i].move
+		if keep() {
+			for n.has(m) {
+				n.syncFirst()
+			}
+			continue
+		}
+		for _, side := range []*node{m.from, m.to} {
+			at := slices.IndexFunc(side.changes, func(c change) bool { return c.move == m })
+			side.changes = side.changes[:max(at, 0)]
+		}
+	}
 }
 
 // sync writes the dirty sectors and the length.
@@ -275,9 +413,14 @@ func (n *node) persist(sector int) {
 }
 
 // crash copies what survives.
-func (n *node) crash(keep Keep) *node {
+func (n *node) crash(keep Keep, done map[*node]*node) *node {
 	if !n.dir {
-		return n.crashFile(keep)
+		if done[n] == nil {
+			done[n] = n.crashFile(keep)
+			done[n].links = 0
+		}
+		done[n].links++
+		return done[n]
 	}
 	names := map[string]*node{}
 	for name, c := range n.synced {
@@ -291,7 +434,7 @@ func (n *node) crash(keep Keep) *node {
 	}
 	after := newDir()
 	for _, name := range slices.Sorted(maps.Keys(names)) { // in one order, so that a seed replays
-		left := names[name].crash(keep)
+		left := names[name].crash(keep, done)
 		after.names[name], after.synced[name] = left, left
 	}
 	return after
@@ -322,10 +465,14 @@ func (n *node) crashFile(keep Keep) *node {
 	return after
 }
 
-func (n *node) sectors() int {
+func (n *node) sectors(seen map[*node]bool) int {
+	if seen[n] {
+		return 0
+	}
+	seen[n] = true
 	sum := len(n.written)
 	for _, c := range n.names {
-		sum += c.sectors()
+		sum += c.sectors(seen)
 	}
 	return sum
 }

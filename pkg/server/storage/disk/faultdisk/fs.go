@@ -77,14 +77,15 @@ func (d *Disk) create(name string) (disk.File, error) {
 	return &file{d, n, name}, nil
 }
 
-// Rename renames a file within one directory.
+// Rename renames a file.
 func (d *Disk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if path.Dir(from) != path.Dir(to) {
-		return &fs.PathError{Op: "rename", Path: from, Err: syscall.EXDEV}
-	}
 	parent, err := d.lookup(path.Dir(from))
+	if err != nil {
+		return err
+	}
+	target, err := d.lookup(path.Dir(to))
 	if err != nil {
 		return err
 	}
@@ -93,8 +94,41 @@ func (d *Disk) Rename(from, to string) error {
 		return &fs.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
 	}
 	apply, err := d.begin("rename", from)
-	if apply && !isMatch(err) {
+	if !apply || isMatch(err) {
+		return err
+	}
+	if old := target.names[path.Base(to)]; old != nil && old != n {
+		d.unlink(old)
+	}
+	if parent == target {
 		parent.change(change{name: path.Base(to), gone: path.Base(from), n: n})
+		return err
+	}
+	m := &move{parent, target}
+	target.change(change{name: path.Base(to), n: n, move: m})
+	parent.change(change{gone: path.Base(from), move: m})
+	return err
+}
+
+// Link gives a file a second name.
+func (d *Disk) Link(name, second string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.lookup(name)
+	if err != nil {
+		return err
+	}
+	parent, err := d.lookup(path.Dir(second))
+	if err != nil {
+		return err
+	}
+	if n.dir || parent.names[path.Base(second)] != nil {
+		return &fs.PathError{Op: "link", Path: second, Err: fs.ErrExist}
+	}
+	apply, err := d.begin("link", second)
+	if apply && !isMatch(err) {
+		parent.change(change{name: path.Base(second), n: n})
+		n.links++
 	}
 	return err
 }
@@ -125,7 +159,7 @@ func (d *Disk) Remove(name string) error {
 	apply, err := d.begin("remove", name)
 	if apply && !isMatch(err) {
 		parent.change(change{gone: path.Base(name)})
-		d.used -= len(n.written)
+		d.unlink(n)
 	}
 	return err
 }
@@ -261,6 +295,12 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if err != nil && !isStop(err) {
 		p = p[:len(p)/2]
+	}
+	if s := f.d.short; s != nil && err == nil {
+		if len(p) > s.left {
+			p, err = p[:s.left], &fs.PathError{Op: "write", Path: f.name, Err: s.err}
+		}
+		s.left -= len(p)
 	}
 	n := 0
 	for n < len(p) {
