@@ -104,10 +104,23 @@ func (s *Store) adopt(p *replay, fresh bool) error {
 	p.r.Window = p.window.records()
 	p.checkDigest()
 	s.noteSnapshot(p.r.Snapshot)
-	if fresh {
+	switch {
+	case fresh:
 		return s.found(p.r)
+	case !p.hasSnapshot:
+		s.firstSnapshot(p.r)
 	}
 	return nil
+}
+
+// firstSnapshot ends the time without a snapshot, which only a young server of
+// release 3.4 or snapshot.trust.empty can explain: with one on disk that setting
+// is not needed for another start (ZOOKEEPER-3781). The log says all without it.
+func (s *Store) firstSnapshot(r *Recovered) {
+	digest := r.Tree.Digest()
+	if _, err := s.WriteSnapshot(r.Tree.Snapshot(), &digest); err != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the first snapshot could not be written: %v", err))
+	}
 }
 
 // found makes an empty directory a database by a first snapshot, so that one

@@ -1,0 +1,91 @@
+package storage
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zkctl/zkctl/pkg/server/storage/disk/faultdisk"
+)
+
+// The tests of this file are those that bugs of Apache ZooKeeper asked for which no
+// other test would have caught; docs/reliability.md lists them all.
+
+// snapshot.trust.empty must not drop the log (ZOOKEEPER-3056), and one start with it
+// must be enough (ZOOKEEPER-3644, 3781).
+func TestTrustEmptyIsForOneStart(t *testing.T) {
+	d := faultdisk.New()
+	if err := d.MkdirAll("/logs/version-2", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, d, "/logs/version-2/log.7", javaLog(recs(7, 9), 50))
+	if r, err := tryRecover(d.Crash(faultdisk.All)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "snapshot.trust.empty") {
+		t.Fatalf("without the setting: %v %v", r, err)
+	}
+	d = d.Crash(faultdisk.All)
+	o := testOptions(d)
+	o.TrustEmpty = true
+	_, r := mustOpen(t, o)
+	wantZxids(t, r, 7, 8, 9)
+	d = d.Crash(faultdisk.Nothing)
+	_, r = mustOpen(t, testOptions(d))
+	if wantZxids(t, r, 7, 8, 9); r.Snapshot.Zxid != 9 {
+		t.Fatalf("started from %+v", r.Snapshot)
+	}
+}
+
+// An error of the disk inside a truncation is no end of it: nothing may be logged
+// or acknowledged behind half of one, and the next start ends it (ZOOKEEPER-3701).
+func TestTruncateWithFailingDisk(t *testing.T) {
+	for n := 0; ; n++ {
+		d := faultdisk.New()
+		s, r := mustOpen(t, testOptions(d))
+		if err := history(&script{}, s, r); err != nil {
+			t.Fatal(err)
+		}
+		d.FailAt(d.Ops()+n, syscall.ENOSPC) // once; what follows it works again
+		err := s.Truncate(5)
+		if err == nil {
+			if n == 0 {
+				t.Fatal("no operation failed")
+			}
+			return
+		}
+		for _, after := range []error{err, s.Append(recs(6, 6)), s.Sync(), s.WriteEpochs(Epochs{1, 1})} {
+			if !errors.Is(after, ErrFailed) || !errors.Is(after, syscall.ENOSPC) {
+				t.Errorf("operation %d failed, after it: %v", n, after)
+			}
+		}
+		_, r = mustOpen(t, testOptions(d.Crash(faultdisk.All)))
+		if got := zxidsOf(r.Tree); r.LastZxid != 5 && r.LastZxid != 12 || int64(len(got)) != r.LastZxid {
+			t.Errorf("operation %d failed: recovered 0x%x, the tree holds %x", n, r.LastZxid, got)
+		}
+	}
+}
+
+// A snapshot that does not get on, on a stuck disk or a slow one, holds up neither
+// the log nor what asks for figures (ZOOKEEPER-2201, 3531).
+func TestStuckSnapshotHoldsUpNothing(t *testing.T) {
+	s, _ := mustOpen(t, testOptions(faultdisk.New()))
+	mustAppend(t, s, recs(1, 4)...)
+	slow := &slowSnapshot{zxid: 4, started: make(chan bool), release: make(chan bool)}
+	done := make(chan error)
+	go func() {
+		_, err := s.WriteSnapshot(slow, nil)
+		done <- err
+	}()
+	<-slow.started
+	mustAppend(t, s, recs(5, 9)...)
+	if err := s.Roll(); err != nil {
+		t.Error(err)
+	}
+	if err := s.WriteEpochs(Epochs{1, 1}); err != nil {
+		t.Error(err)
+	}
+	_ = s.Stats()
+	close(slow.release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
