@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/tree"
+	"github.com/zkctl/zkctl/pkg/server/txn"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
@@ -125,6 +128,48 @@ func TestElectionsLeaveTheDiskAlone(t *testing.T) {
 	f.p.View(func(tr *tree.Tree) {
 		if tr != before {
 			t.Error("the tree was loaded anew")
+		}
+	})
+}
+
+// Whatever a learner passes on, what becomes of it is a transaction that every
+// server can read: a check outside a multi is none (ZOOKEEPER-2623).
+func TestForwardedCheck(t *testing.T) {
+	const session = 77
+	f := leader(t, nil)
+	f.order.holding(true)
+	f.p.Request(2, quorum.Request{Session: session, Op: proto.OpCreateSession, Body: jute.AppendInt(nil, 10000)})
+	for _, path := range []string{"/", "", "x", "/\x00"} {
+		body := jute.AppendInt(jute.AppendString(nil, path), -1)
+		f.p.Request(2, quorum.Request{Session: session, Cxid: 9, Op: proto.OpCheck, Body: body})
+	}
+	var made []zab.Proposal
+	f.order.wait(t, "five transactions", func() bool { made = f.order.proposed; return len(made) == 5 })
+	for _, pr := range made[1:] {
+		x, err := txn.Decode(pr.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := x.Body.(*txn.Error); !ok || x.Type != proto.OpError || e.Code != proto.ErrUnimplemented {
+			t.Errorf("a check became %s %+v", x.Type, x.Body)
+		}
+	}
+	f.order.holding(false)
+}
+
+// A transaction that a leader of Apache's should not have made, and that servers of
+// its own stop at, changes nothing here, and what follows it counts.
+func TestCheckOfAnotherLeader(t *testing.T) {
+	f := newFixture(t, testConfig(), nil)
+	f.follow(1)
+	f.commit(&txn.Txn{Header: txn.Header{Zxid: 1, Type: proto.OpCheck}, Body: &txn.Check{Path: "/a", Version: 1}},
+		&txn.Txn{Header: txn.Header{Zxid: 2, Type: proto.OpCreate}, Body: &txn.Create{Path: "/a", ParentCVersion: 1}})
+	if err := f.p.Alive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.p.View(func(tr *tree.Tree) {
+		if _, ok := tr.Get("/a"); !ok || tr.LastZxid() != 2 {
+			t.Errorf("applied up to 0x%x", tr.LastZxid())
 		}
 	})
 }

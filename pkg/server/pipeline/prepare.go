@@ -130,7 +130,9 @@ func nullPath(body []byte) bool {
 	return len(body) >= 4 && body[0]&body[1]&body[2]&body[3] == 0xff
 }
 
-// decodeWrite reads the record of a single write.
+// decodeWrite reads the record of a single write. A check is none: followers of
+// Apache's pass one on that a client sends outside a multi, and no server of theirs
+// could read the transaction (ZOOKEEPER-2623).
 func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 	var body any
 	switch op {
@@ -138,7 +140,7 @@ func decodeWrite(op proto.Op, d *jute.Decoder) (proto.MultiOp, error) {
 		r := new(proto.CreateRequest)
 		r.Decode(d, op)
 		body = r
-	case proto.OpDelete, proto.OpCheck:
+	case proto.OpDelete:
 		r := new(proto.PathVersion)
 		r.Decode(d)
 		body = r

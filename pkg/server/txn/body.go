@@ -83,7 +83,8 @@ func (s *SetACL) decode(d *jute.Decoder, _ proto.Op) {
 	s.Path, s.ACL, s.Version = d.String(), proto.DecodeACLs(d), d.Int()
 }
 
-// Check changes nothing. It occurs only inside a [Multi].
+// Check changes nothing. It belongs inside a [Multi]; a leader of Apache's before
+// 3.9.3 makes one outside, too, which its own servers cannot read (ZOOKEEPER-2623).
 type Check struct {
 	Path    string
 	Version int32
@@ -187,8 +188,6 @@ func (m *Multi) decode(d *jute.Decoder, _ proto.Op) {
 // newPart is newBody for the types that a multi may hold.
 func newPart(op proto.Op) (Body, error) {
 	switch op {
-	case proto.OpCheck:
-		return new(Check), nil
 	case proto.OpMulti, proto.OpCreateSession, proto.OpCloseSession, proto.OpReconfig:
 		return nil, ErrUnsupported
 	}

@@ -131,6 +131,8 @@ func newBody(op proto.Op) (Body, error) {
 		return new(SetData), nil
 	case proto.OpSetACL:
 		return new(SetACL), nil
+	case proto.OpCheck:
+		return new(Check), nil
 	case proto.OpMulti:
 		return new(Multi), nil
 	case proto.OpCreateSession:
