@@ -14,7 +14,7 @@ import (
 // An ensemble of Apache's moves to zkctl and back, server by server, each on the
 // same files with the same zoo.cfg, while clients write.
 func TestRollingMigration(t *testing.T) {
-	k := newKinds(t, apache, apache, apache)
+	k := newKinds(t, []kind{apache, apache, apache}, ours)
 	e := k.start(t)
 	ws := startWriters(t, e)
 	ws.wait(t, 200)
@@ -77,7 +77,7 @@ func replace(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*ro
 // One server's files are taken over and back, after kill -9, with the sessions in
 // them: each kind starts from the snapshots and logs of the other.
 func TestTakeTurnsOnOneDisk(t *testing.T) {
-	k := newKinds(t, apache)
+	k := newKinds(t, []kind{apache}, ours)
 	e := k.start(t)
 	ws := startWriters(t, e)
 	r := newRover(t, e, 1)

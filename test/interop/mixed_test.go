@@ -1,11 +1,12 @@
 package interop
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,10 +21,30 @@ type kind string
 
 const (
 	ours     kind = "zkctl"
-	apache   kind = "Apache's"
+	apache   kind = "Apache's 3.8"
 	apache34 kind = "Apache's 3.4"
 	apache39 kind = "Apache's 3.9"
 )
+
+// version is how the version of a server of Apache's begins, "" of ours.
+func (k kind) version() string {
+	_, version, _ := strings.Cut(string(k), " ")
+	return version
+}
+
+// launcher starts servers of a kind. The test is skipped where there are none.
+func (k kind) launcher(t *testing.T) ensemble.Launcher {
+	t.Helper()
+	switch k {
+	case ours:
+		return ensemble.Zkctl(t)
+	case apache34:
+		return ensemble.JavaOf(t, ensemble.Line34)
+	case apache39:
+		return ensemble.JavaOf(t, ensemble.Line39)
+	}
+	return ensemble.Java(t)
+}
 
 // kinds says of which kind each server is when it is started next.
 type kinds struct {
@@ -33,17 +54,17 @@ type kinds struct {
 	kind map[int]kind // by sid
 }
 
-// newKinds is for servers 1, 2 and so on. The test is skipped without Apache's.
-func newKinds(t *testing.T, of ...kind) *kinds {
+// newKinds is for servers 1, 2 and so on, which may become of the kinds in spare. The
+// test is skipped where there is none of a kind.
+func newKinds(t *testing.T, of []kind, spare ...kind) *kinds {
 	t.Helper()
-	k := &kinds{launch: map[kind]ensemble.Launcher{apache: ensemble.Java(t), ours: ensemble.Zkctl(t)}, kind: make(map[int]kind)}
+	k := &kinds{launch: make(map[kind]ensemble.Launcher), kind: make(map[int]kind)}
 	for i, kind := range of {
 		k.kind[i+1] = kind
-		switch kind {
-		case apache34:
-			k.launch[kind] = ensemble.JavaOf(t, ensemble.Line34)
-		case apache39:
-			k.launch[kind] = ensemble.JavaOf(t, ensemble.Line39)
+	}
+	for _, kind := range slices.Concat(of, spare) {
+		if k.launch[kind] == nil {
+			k.launch[kind] = kind.launcher(t)
 		}
 	}
 	return k
@@ -59,19 +80,37 @@ func (k *kinds) any(of kind) bool {
 	return false
 }
 
-// start starts servers whose kind can change from start to start. Snapshots are
-// taken often. An initLimit of 3 s is how long Apache's leader waits for a follower
-// that missed its election, of whichever kind, before it elects again.
-func (k *kinds) start(t *testing.T) *ensemble.Ensemble {
-	t.Helper()
-	o := options(len(k.kind))
+// options are those of servers whose kind can change from start to start, so many
+// of which observe. Snapshots are taken often. An initLimit of 3 s is how long
+// Apache's leader waits for a follower that missed its election, of whichever kind,
+// before it elects again.
+func (k *kinds) options(observers int) ensemble.Options {
+	o := options(len(k.kind) - observers)
+	o.Observers = observers
 	o.Config["snapCount"], o.Config["extendedTypesEnabled"], o.Config["initLimit"] = "100", "true", "15"
 	o.Launch = func(sid int) ensemble.Launcher {
 		return func(config string) *exec.Cmd { return k.launch[k.of(sid)](config) }
 	}
 	o.Idle = true
-	e := ensemble.Start(t, o)
+	return o
+}
+
+// start starts servers that reach each other without relays.
+func (k *kinds) start(t *testing.T) *ensemble.Ensemble {
+	t.Helper()
+	e := ensemble.Start(t, k.options(0))
 	straight(t, e)
+	e.RestartAll()
+	furnish(t, dial(t, e.Addr(1)), !k.any(apache34))
+	return e
+}
+
+// startRelayed starts servers that can be cut off, so many of which observe.
+func (k *kinds) startRelayed(t *testing.T, observers int) *ensemble.Ensemble {
+	t.Helper()
+	o := k.options(observers)
+	o.Patience = 3 * time.Second // initLimit
+	e := ensemble.Start(t, o)
 	e.RestartAll()
 	furnish(t, dial(t, e.Addr(1)), !k.any(apache34))
 	return e
@@ -128,87 +167,4 @@ func (k *kinds) set(sid int, to kind) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kind[sid] = to
-}
-
-// Servers of both kinds serve together and lead each other, in either majority.
-func TestMixedEnsembles(t *testing.T) {
-	t.Run("one of Apache's", func(t *testing.T) { mixed(t, newKinds(t, ours, apache, ours)) })
-	t.Run("two of Apache's", func(t *testing.T) { mixed(t, newKinds(t, apache, ours, apache)) })
-	t.Run("one of 3.4", func(t *testing.T) { mixed(t, newKinds(t, ours, apache34, ours)) })
-	t.Run("3.4 and 3.9", func(t *testing.T) { mixed(t, newKinds(t, apache39, ours, apache34)) })
-}
-
-func mixed(t *testing.T, k *kinds) {
-	e := k.start(t)
-	ws := startWriters(t, e)
-	rovers := make(map[int]*rover)
-	for sid := 1; sid <= e.Len(); sid++ {
-		rovers[sid] = newRover(t, e, sid)
-	}
-	for round, sid := range []int{2, 1, 2} { // the kind changes every time but perhaps the first
-		before := e.WaitLeader()
-		crown(t, e, ws, rovers, sid, fmt.Sprintf("/round-%d", round))
-		t.Logf("round %d: after server %d, %s, leads %d, %s", round, before, k.of(before), sid, k.of(sid))
-		for home, r := range rovers {
-			r.whole()
-			r.through(e, home)
-			r.hop(e, home)
-		}
-		checkDigests(t, e)
-	}
-	ws.end(t)
-	settle(t, e, ws, rovers)
-}
-
-// settle looks at what is left when nobody writes any more.
-func settle(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*rover) {
-	t.Helper()
-	for _, r := range rovers {
-		r.whole()
-	}
-	last := dial(t, e.Addr(1))
-	for _, r := range rovers {
-		r.Close()
-		last.sync()
-		if last.exists(r.ephemeral) {
-			t.Errorf("%s outlives its session, which was closed", r.ephemeral)
-		}
-	}
-	ws.check(t, sameTrees(t, e))
-	checkDigests(t, e)
-}
-
-// crown makes a server of three the leader: it and the leader write alone, then the
-// leader is killed, and the third, which missed what was written, cannot win. The
-// clients of the leader go to the new one, those of the third wait for it to return.
-func crown(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*rover, sid int, dir string) {
-	t.Helper()
-	leader := e.WaitLeader()
-	if leader == sid {
-		return
-	}
-	third := 1 + 2 + 3 - sid - leader
-	var set []*watches
-	for home, r := range rovers {
-		set = append(set, r.arm(fmt.Sprintf("%s-%d", dir, home)))
-	}
-	e.Kill(third)
-	for _, w := range set {
-		w.meanwhile(rovers[sid].goClient)
-	}
-	ws.wait(t, 20)
-	rovers[leader].helm.steer(e.Addr(sid))
-	e.Kill(leader)
-	e.Restart(third)
-	ensemble.Eventually(t, fmt.Sprintf("server %d to lead", sid), func() bool { return e.Leader() == sid })
-	e.WaitServing(third)
-	for _, r := range rovers {
-		r.waitSession()
-	}
-	for _, w := range set {
-		w.fire(rovers[third].goClient)
-	}
-	ws.wait(t, 20)
-	e.Restart(leader)
-	e.WaitAll()
 }

@@ -48,7 +48,7 @@ func secured(t *testing.T, keys map[string]string, of ...kind) (*kinds, *ensembl
 // prepared is secured with servers that do not run yet.
 func prepared(t *testing.T, keys map[string]string, of ...kind) (*kinds, *ensemble.Ensemble) {
 	t.Helper()
-	k := newKinds(t, of...)
+	k := newKinds(t, of, ours, apache)
 	logins := keys["java.security.auth.login.config"]
 	java := k.launch[apache]
 	k.launch[apache] = func(config string) *exec.Cmd {

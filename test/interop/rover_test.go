@@ -59,14 +59,19 @@ func (r *rover) hop(e *ensemble.Ensemble, to int) {
 	r.t.Helper()
 	r.helm.steer(e.Addr(to))
 	if r.Server() != e.Addr(to) {
-		r.mu.Lock()
-		wire := r.wire
-		r.mu.Unlock()
-		if wire != nil {
-			_ = wire.Close() // it may have been broken before
-		}
+		r.cut()
 	}
 	r.waitServer(e.Addr(to))
+}
+
+// cut breaks the connection.
+func (r *rover) cut() {
+	r.mu.Lock()
+	wire := r.wire
+	r.mu.Unlock()
+	if wire != nil {
+		_ = wire.Close() // it may have been broken before
+	}
 }
 
 // whole tells of a session that was lost, or its ephemeral.
