@@ -10,7 +10,7 @@ SEEDS    ?= 2000
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test test-deps race lint e2e checker mutants nemesis bench fuzz golden cover clean simulate
+.PHONY: help build demo test test-deps race lint e2e checker mutants nemesis bench fuzz golden cover clean simulate matrix
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ nemesis: test-deps ## hosts that lose power, network and disk space under client
 
 simulate: ## whole ensembles on a clock, network and disks that fail, for SEEDS
 	go test -timeout 0 -count=1 ./test/simulation/... -simulation.seeds $(SEEDS)
+
+matrix: test-deps ## every mixture with servers of Apache's 3.4, 3.8 and 3.9, about an hour
+	go test -timeout 0 -count=1 -v -run 'TestMixedEnsembles|TestLearnersOfOtherKind|TestDataDirectories|TestRollingMigration|TestRejoinMixed' ./test/interop -interop.matrix
 
 mutants: ## break the code on purpose, one way after the other: do the tests notice?
 	go run ./test/mutants

@@ -86,7 +86,8 @@ func (m *mixture) crown(sid int, how loss, dir string) {
 	caughtUp := m.outrun(leader, sid, helpers)
 	m.rovers[leader].helm.steer(e.Addr(sid))
 	how.strike(e, leader)
-	m.rovers[leader].cut() // one that is paused, or cut off, may keep it
+	m.rovers[leader].cut() // a server that is paused, or cut off, may keep it
+	m.ws.leave(e.Addr(leader))
 	for _, h := range helpers {
 		e.Reset(leader, h)
 		if how.name != "cut off" {

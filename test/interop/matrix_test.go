@@ -168,6 +168,7 @@ func (l lineup) play(t *testing.T) {
 // look takes every client through every server, and sees that the observers observe.
 func (m *mixture) look() {
 	m.t.Helper()
+	m.ws.home()
 	for home, r := range m.rovers {
 		r.whole()
 		r.through(m.e, home)

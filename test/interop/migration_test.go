@@ -12,9 +12,21 @@ import (
 )
 
 // An ensemble of Apache's moves to zkctl and back, server by server, each on the
-// same files with the same zoo.cfg, while clients write.
+// same files with the same zoo.cfg, while clients write. The matrix has three and
+// five servers of each line.
 func TestRollingMigration(t *testing.T) {
-	k := newKinds(t, []kind{apache, apache, apache}, ours)
+	for _, x := range []struct {
+		line    kind
+		servers int
+	}{{apache, 3}, {apache34, 3}, {apache39, 3}, {apache34, 5}, {apache, 5}, {apache39, 5}} {
+		if x.line == apache && x.servers == 3 || *matrix {
+			t.Run(fmt.Sprintf("%d of %s", x.servers, x.line), func(t *testing.T) { migrate(t, x.line, x.servers) })
+		}
+	}
+}
+
+func migrate(t *testing.T, line kind, servers int) {
+	k := newKinds(t, slices.Repeat([]kind{line}, servers), ours)
 	e := k.start(t)
 	ws := startWriters(t, e)
 	ws.wait(t, 200)
@@ -22,7 +34,7 @@ func TestRollingMigration(t *testing.T) {
 	for sid := 1; sid <= e.Len(); sid++ {
 		rovers[sid] = newRover(t, e, sid)
 	}
-	for _, to := range []kind{ours, apache} {
+	for _, to := range []kind{ours, line} {
 		for i, sid := range leaderLast(e) {
 			replace(t, e, ws, rovers, k, sid, to, fmt.Sprintf("/%s-%d", to, i))
 		}
@@ -38,8 +50,13 @@ func TestRollingMigration(t *testing.T) {
 
 // leaderLast is the order of a rolling change.
 func leaderLast(e *ensemble.Ensemble) []int {
-	leader, sids := e.WaitLeader(), []int{1, 2, 3}
-	return append(slices.DeleteFunc(sids, func(sid int) bool { return sid == leader }), leader)
+	leader, order := e.WaitLeader(), []int(nil)
+	for sid := 1; sid <= e.Len(); sid++ {
+		if sid != leader {
+			order = append(order, sid)
+		}
+	}
+	return append(order, leader)
 }
 
 // replace ends a server and starts one of another kind in its place. Its rover waits
@@ -47,7 +64,7 @@ func leaderLast(e *ensemble.Ensemble) []int {
 func replace(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*rover, k *kinds, sid int, to kind, dir string) {
 	t.Helper()
 	w := rovers[sid].arm(dir)
-	other := rovers[sid%3+1]
+	other := rovers[sid%e.Len()+1]
 	was := e.WaitLeader()
 	checkDigests(t, e)
 	e.Stop(sid)
@@ -59,13 +76,15 @@ func replace(t *testing.T, e *ensemble.Ensemble, ws *writers, rovers map[int]*ro
 	// A server of Apache's that joins a leader of Apache's may lose what is proposed
 	// just then (ZOOKEEPER-4394, in 3.8.0), and it does on a busy machine. Our leader
 	// gives it no occasion to.
-	if to == apache && k.of(e.WaitLeader()) == apache {
+	if to != ours && k.of(e.WaitLeader()) != ours {
 		ws.rest.Lock()
 		defer ws.rest.Unlock()
 	}
 	e.Restart(sid)
 	e.WaitAll()
-	if st := e.Status(sid); st.Role != fourletter.ModeFollower || strings.HasPrefix(st.Version, "3.8") != (to == apache) {
+	st := e.Status(sid)
+	is := strings.HasPrefix(st.Version, to.version()) && strings.Contains(st.Version, "zkctl") == (to == ours)
+	if st.Role != fourletter.ModeFollower || !is {
 		t.Errorf("server %d, of kind %s, is a %s of version %s", sid, to, st.Role, st.Version)
 	}
 	rovers[sid].waitServer(e.Addr(sid))
@@ -123,13 +142,16 @@ func TestTakeTurnsOnOneDisk(t *testing.T) {
 	checkDigests(t, e)
 }
 
-// newestSnapshot is the name of the snapshot a server would start from.
+// newestSnapshot is the name of the snapshot a server would start from, "" when
+// there is none.
 func newestSnapshot(t *testing.T, e *ensemble.Ensemble) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(e.Dir(1), "zkdata", "version-2", "snapshot.*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no snapshots: %v", err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	newest := slices.MaxFunc(files, func(a, b string) int { return len(a)*100 - len(b)*100 + strings.Compare(a, b) })
-	return filepath.Base(newest)
+	if len(files) == 0 {
+		return ""
+	}
+	return filepath.Base(slices.MaxFunc(files, byZxidName))
 }

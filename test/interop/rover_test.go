@@ -13,22 +13,60 @@ import (
 	"github.com/zkctl/zkctl/test/ensemble"
 )
 
+// A wire is a client's connection, which tests can break.
+type wire struct {
+	mu   sync.Mutex
+	conn net.Conn
+}
+
+// dial connects; it is a dialer of go-zk.
+func (w *wire) dial(network, address string, timeout time.Duration) (net.Conn, error) {
+	conn, err := net.DialTimeout(network, address, timeout)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conn = conn
+	if err != nil {
+		return nil, err
+	}
+	return hasty{conn}, nil
+}
+
+// cut breaks the connection.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conn != nil {
+		_ = w.conn.Close() // it may have been broken before
+	}
+}
+
+// hasty waits at most haste for a server that is paused to answer a handshake, where
+// go-zk waits for much longer than sessions last.
+type hasty struct{ net.Conn }
+
+const haste = 2 * time.Second
+
+func (h hasty) SetReadDeadline(at time.Time) error {
+	if time.Until(at) > sessionTimeout {
+		at = time.Now().Add(haste)
+	}
+	return h.Conn.SetReadDeadline(at)
+}
+
 // A rover is a client with an ephemeral that can be sent from one living server to
 // another with its session.
 type rover struct {
 	*goClient
+	wire
 	session   int64
 	ephemeral string
-
-	mu   sync.Mutex
-	wire net.Conn
 }
 
 // newRover connects to a server; /rovers exists.
 func newRover(t *testing.T, e *ensemble.Ensemble, home int) *rover {
 	t.Helper()
 	r := &rover{goClient: &goClient{t: t, helm: &helm{address: e.Addr(home)}}}
-	conn, events, err := zk.Connect(e.Addrs(), sessionTimeout, zk.WithHostProvider(r.helm), zk.WithDialer(r.dialServer),
+	conn, events, err := zk.Connect(e.Addrs(), sessionTimeout, zk.WithHostProvider(r.helm), zk.WithDialer(r.wire.dial),
 		zk.WithLogger(silent{}), zk.WithLogInfo(false))
 	if err != nil {
 		t.Fatal(err)
@@ -45,14 +83,6 @@ func newRover(t *testing.T, e *ensemble.Ensemble, home int) *rover {
 	return r
 }
 
-func (r *rover) dialServer(network, address string, timeout time.Duration) (net.Conn, error) {
-	wire, err := net.DialTimeout(network, address, timeout)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.wire = wire
-	return wire, err
-}
-
 // hop breaks the connection and returns when the session is at a server, which may
 // be the same.
 func (r *rover) hop(e *ensemble.Ensemble, to int) {
@@ -62,16 +92,6 @@ func (r *rover) hop(e *ensemble.Ensemble, to int) {
 		r.cut()
 	}
 	r.waitServer(e.Addr(to))
-}
-
-// cut breaks the connection.
-func (r *rover) cut() {
-	r.mu.Lock()
-	wire := r.wire
-	r.mu.Unlock()
-	if wire != nil {
-		_ = wire.Close() // it may have been broken before
-	}
 }
 
 // whole tells of a session that was lost, or its ephemeral.

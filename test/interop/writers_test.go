@@ -55,6 +55,7 @@ type writers struct {
 type writer struct {
 	c       *zk.Conn
 	ring    *ring
+	wire    *wire
 	dir     string
 	session int64
 	want    map[string]string // data by path
@@ -68,8 +69,9 @@ func startWriters(t *testing.T, e *ensemble.Ensemble) *writers {
 	ws := &writers{stop: make(chan struct{})}
 	for sid := 1; sid <= e.Len(); sid++ {
 		r := &ring{addresses: append(e.Addrs()[sid-1:], e.Addrs()[:sid-1]...)}
-		c := dialRing(t, r)
-		w := &writer{c: c.Conn, ring: r, dir: fmt.Sprintf("/writer-%d", sid), session: c.SessionID(), want: make(map[string]string)}
+		wire := new(wire)
+		c := dialRing(t, r, wire)
+		w := &writer{c: c.Conn, ring: r, wire: wire, dir: fmt.Sprintf("/writer-%d", sid), session: c.SessionID(), want: make(map[string]string)}
 		c.create(w.dir, "", 0)
 		c.create(w.dir+"/tally", "", 0)
 		ws.all = append(ws.all, w)
@@ -78,9 +80,9 @@ func startWriters(t *testing.T, e *ensemble.Ensemble) *writers {
 	return ws
 }
 
-func dialRing(t *testing.T, r *ring) *goClient {
+func dialRing(t *testing.T, r *ring, w *wire) *goClient {
 	t.Helper()
-	conn, events, err := zk.Connect(r.addresses, sessionTimeout, zk.WithHostProvider(r), zk.WithLogger(silent{}), zk.WithLogInfo(false))
+	conn, events, err := zk.Connect(r.addresses, sessionTimeout, zk.WithHostProvider(r), zk.WithDialer(w.dial), zk.WithLogger(silent{}), zk.WithLogInfo(false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +169,25 @@ func (ws *writers) wait(t *testing.T, more int64) {
 func (ws *writers) hold(held bool) {
 	for _, w := range ws.all {
 		w.ring.held.Store(held)
+	}
+}
+
+// leave breaks the connections to a server, which may be paused and keep them.
+func (ws *writers) leave(address string) {
+	for _, w := range ws.all {
+		if w.c.Server() == address {
+			w.wire.cut()
+		}
+	}
+}
+
+// home sends every writer back to the server it began with.
+func (ws *writers) home() {
+	for _, w := range ws.all {
+		if w.c.Server() != w.ring.addresses[0] {
+			w.ring.next.Store(0)
+			w.wire.cut()
+		}
 	}
 }
 
