@@ -471,7 +471,11 @@ func (p *Pipeline) writeSnapshot(snap *tree.Snapshot) {
 	info, err := p.store.WriteSnapshot(snap, digest)
 	if err != nil {
 		p.m.SnapshotErrors.Inc()
-		p.log.Error("snapshot not written; the log is kept and another try follows", "err", err)
+		what := "snapshot not written; the log is kept and another try follows"
+		if errors.Is(err, storage.ErrFailed) {
+			what = "snapshot not written; the disk is not trusted any more, and the server stops with the next write"
+		}
+		p.log.Error(what, "err", err)
 		return
 	}
 	p.m.SnapshotTime.Observe(info.Took.Milliseconds())

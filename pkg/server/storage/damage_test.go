@@ -296,7 +296,7 @@ func TestSkippedSnapshotWasALeaders(t *testing.T) {
 	put(t, d, "/data/version-2/snapshot.100000001", get(t, d, snap8)[:200])
 	put(t, d, "/logs/version-2/log.200000001", javaLog(recs(first, first+2), 9))
 	d = d.Crash(faultdisk.All)
-	if r, err := tryRecover(d); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "snapshot.100000001 cannot be read") {
+	if r, err := tryRecover(d); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "/data/version-2/snapshot.100000001: ") {
 		t.Fatal(r, err)
 	}
 	// One that an epoch began with stands for none of its own.

@@ -40,7 +40,10 @@ func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 	if !hasAccepted {
 		e.Accepted = zxidEpoch
 	}
-	rejoins := s.rejoins()
+	rejoins, err := s.rejoins()
+	if err != nil {
+		return Epochs{}, false, err
+	}
 	if s.rejoin = rejoins && current == 0; rejoins && !s.rejoin { // its removal was interrupted
 		if err := s.forgetRejoin(); err != nil {
 			return Epochs{}, false, err

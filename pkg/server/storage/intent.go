@@ -93,7 +93,11 @@ func (s *Store) stale(in intent) (bool, error) {
 // from any point.
 func (s *Store) carryOut(in intent) error {
 	if in.verb == verbInstall {
-		if path, _ := s.wholeSnapshot(in.zxid); path == "" {
+		path, _, err := s.wholeSnapshot(in.zxid)
+		if err != nil && path == "" { // what it replaces may be gone in part
+			return fmt.Errorf("the snapshot that was being installed cannot be read: %w; let this server copy the state from the leader: zkctl server rejoin", err)
+		}
+		if path == "" {
 			return s.forgetIntent()
 		}
 	}

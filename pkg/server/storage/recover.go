@@ -63,7 +63,7 @@ func (s *Store) Recover(ctx context.Context) (*Recovered, error) {
 		return nil, err
 	}
 	if err := p.logs(logs); err != nil {
-		return nil, err
+		return nil, p.because(err)
 	}
 	if err := p.reachesSkipped(); err != nil {
 		return nil, err
@@ -129,7 +129,14 @@ func (s *Store) found(r *Recovered) error {
 	initialize := filepath.Join(s.o.DataDir, "initialize")
 	_, err := s.fs.Stat(initialize)
 	asked := err == nil
-	if s.o.NoAutoCreate && !asked && !s.rejoins() {
+	if err != nil && !notExist(err) {
+		return fmt.Errorf("cannot tell whether this server may begin a database: %w", err)
+	}
+	rejoins, err := s.rejoins()
+	if err != nil {
+		return err
+	}
+	if s.o.NoAutoCreate && !asked && !rejoins {
 		r.LastZxid = -1
 		r.Warnings = append(r.Warnings, "the data directory is empty and db.autocreate is false: this server has no vote until it has copied the state from a leader")
 		return nil
@@ -161,7 +168,7 @@ func (p *replay) base(snaps []NamedFile) error {
 			return nil
 		}
 		bad = append(bad, err)
-		p.skipped = append(p.skipped, snaps[i].Zxid)
+		p.skipped = append(p.skipped, skippedSnapshot{snaps[i].Zxid, err})
 		p.warn("skipped %v", err)
 	}
 	if len(bad) > 0 {
@@ -178,14 +185,22 @@ func (p *replay) base(snaps []NamedFile) error {
 // could be seen. (One that ends with an epoch's first zxid, counter 0, stands for no
 // transaction; an Apache leader that had proposed nothing writes it.)
 func (p *replay) reachesSkipped() error {
-	for _, zxid := range p.skipped {
-		if p.passed[zxid] || int32(zxid) == 0 && p.last >= zxid {
+	for _, s := range p.skipped {
+		if p.passed[s.zxid] || int32(s.zxid) == 0 && p.last >= s.zxid {
 			continue
 		}
-		return fmt.Errorf("%w: snapshot %s cannot be read, and snapshot 0x%x with the log after it, which ends with 0x%x, does not have that zxid, so that acknowledged transactions would be lost; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
-			ErrCorrupt, SnapshotName(zxid), p.from, p.last)
+		return fmt.Errorf("%w: a snapshot cannot be read (%w), and snapshot 0x%x with the log after it, which ends with 0x%x, does not have its zxid, so that acknowledged transactions would be lost; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
+			ErrCorrupt, s.why, p.from, p.last)
 	}
 	return nil
+}
+
+// because adds to an error about the log which newer snapshots could not be read.
+func (p *replay) because(err error) error {
+	for _, s := range p.skipped {
+		err = fmt.Errorf("%w; the log was needed because of this: %w", err, s.why)
+	}
+	return err
 }
 
 func (p *replay) warn(format string, args ...any) {

@@ -20,11 +20,17 @@ func EpochNames() []string { return []string{currentName, currentName + ".tmp", 
 
 func (s *Store) rejoinPath() string { return filepath.Join(s.snapDir, RejoinName) }
 
-// rejoins tells whether the file is there. That it cannot be looked at counts as
-// yes: the vote is what must not be given by mistake.
-func (s *Store) rejoins() bool {
+// rejoins tells whether the file is there. That it cannot be looked at is an error:
+// the vote is what must not be given by mistake.
+func (s *Store) rejoins() (bool, error) {
 	_, err := s.fs.Stat(s.rejoinPath())
-	return !notExist(err)
+	if notExist(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot tell whether this server may vote: %w; make the file readable, or remove it if this server never ran zkctl server rejoin", err)
+	}
+	return true, nil
 }
 
 func (s *Store) forgetRejoin() error {

@@ -19,9 +19,9 @@ type replay struct {
 	ctx context.Context
 
 	hasSnapshot bool
-	from        int64          // zxid of the snapshot
-	last        int64          // zxid that the tree has reached
-	skipped     []int64        // zxids of the snapshots that could not be read
+	from        int64 // zxid of the snapshot
+	last        int64 // zxid that the tree has reached
+	skipped     []skippedSnapshot
 	passed      map[int64]bool // those of them that the log has
 	started     bool           // a record was applied
 	digest      *txn.Digest
@@ -30,6 +30,12 @@ type replay struct {
 
 	tail  *tail    // of the newest file with records
 	empty []string // newer files without records
+}
+
+// skippedSnapshot is one that could not be read.
+type skippedSnapshot struct {
+	zxid int64
+	why  error
 }
 
 // tail is where the newest log file ends.
@@ -149,7 +155,7 @@ func (p *replay) record(rec Record, path string) error {
 
 // pass notes that the log has the transaction of a skipped snapshot.
 func (p *replay) pass(zxid int64) {
-	if !slices.Contains(p.skipped, zxid) {
+	if !slices.ContainsFunc(p.skipped, func(s skippedSnapshot) bool { return s.zxid == zxid }) {
 		return
 	}
 	if p.passed == nil {

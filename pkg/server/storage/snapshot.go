@@ -30,7 +30,8 @@ const writeBack = 32 << 20
 // ends after the first seal, which also a 3.9 with digest.enabled=false reads.
 //
 // The tree must be of the present history; see Truncate. A snapshot that
-// could not be written leaves the Store usable, and the log says all.
+// could not be written leaves the Store usable, and the log says all. Only when a
+// sync failed, of the file or its directory, the Store has failed for good.
 func (s *Store) WriteSnapshot(snap Snapshotter, digest *uint64) (SnapshotInfo, error) {
 	if err := s.usable(); err != nil {
 		return SnapshotInfo{}, err
@@ -38,24 +39,33 @@ func (s *Store) WriteSnapshot(snap Snapshotter, digest *uint64) (SnapshotInfo, e
 	generation := s.generation.Load()
 	s.snapshots.Lock()
 	defer s.snapshots.Unlock()
-	if path, size := s.wholeSnapshot(snap.Zxid()); path != "" {
+	if path, size, _ := s.wholeSnapshot(snap.Zxid()); path != "" { // one that is not whole is replaced
 		info := SnapshotInfo{Path: path, Zxid: snap.Zxid(), Size: size}
 		s.noteSnapshot(info)
-		return info, s.fs.SyncDir(s.snapDir)
+		return info, s.syncSnapshots(path)
 	}
 	return s.putSnapshot(snap, digest, generation)
 }
 
 // wholeSnapshot finds a valid snapshot of that zxid, compressed or not; the path
-// is "" when there is none.
-func (s *Store) wholeSnapshot(zxid int64) (path string, size int64) {
+// is "" when there is none. The error is why those that are there are of no use.
+func (s *Store) wholeSnapshot(zxid int64) (path string, size int64, err error) {
+	var bad []error
 	for _, c := range []Compression{Plain, Gzip, Snappy} {
 		path := filepath.Join(s.snapDir, SnapshotName(zxid)+c.suffix())
-		if st, err := s.fs.Stat(path); err == nil && verifySnapshot(s.fs, path) == nil {
-			return path, st.Size
+		st, err := s.fs.Stat(path)
+		if notExist(err) {
+			continue
 		}
+		if err == nil {
+			err = verifySnapshot(s.fs, path)
+		}
+		if err == nil {
+			return path, st.Size, nil
+		}
+		bad = append(bad, err)
 	}
-	return "", 0
+	return "", 0, errors.Join(bad...)
 }
 
 // putSnapshot writes a snapshot aside and puts it in its place, unless the
@@ -74,10 +84,14 @@ func (s *Store) putSnapshot(snap Snapshotter, digest *uint64, generation uint64)
 	}
 	if err != nil {
 		_ = s.fs.Remove(aside) // the error that counts is the first; Open removes it otherwise
-		return SnapshotInfo{}, fmt.Errorf("write snapshot %s: %w", path, err)
+		err = fmt.Errorf("write snapshot %s: %w", path, err)
+		if errors.As(err, new(syncError)) {
+			err = s.fail(err)
+		}
+		return SnapshotInfo{}, err
 	}
-	if err := s.fs.SyncDir(s.snapDir); err != nil {
-		return SnapshotInfo{}, fmt.Errorf("write snapshot %s: %w", path, err)
+	if err := s.syncSnapshots(path); err != nil {
+		return SnapshotInfo{}, err
 	}
 	info := SnapshotInfo{Path: path, Zxid: snap.Zxid(), Size: size, Took: time.Since(start)}
 	if digest != nil {
@@ -86,6 +100,19 @@ func (s *Store) putSnapshot(snap Snapshotter, digest *uint64, generation uint64)
 	}
 	s.noteSnapshot(info)
 	return info, nil
+}
+
+// syncError is a sync that failed: what the disk holds is not known any more.
+type syncError struct{ error }
+
+func (e syncError) Unwrap() error { return e.error }
+
+// syncSnapshots makes the name of a snapshot durable.
+func (s *Store) syncSnapshots(path string) error {
+	if err := s.fs.SyncDir(s.snapDir); err != nil {
+		return s.fail(fmt.Errorf("write snapshot %s: %w", path, err))
+	}
+	return nil
 }
 
 func (s *Store) noteSnapshot(info SnapshotInfo) {
@@ -114,7 +141,7 @@ func writeSnapshotFile(fsys disk.FS, path string, snap Snapshotter, digest *uint
 		err = packed.Close()
 	}
 	if err == nil {
-		err = f.Sync()
+		err = out.sync()
 	}
 	return out.off, errors.Join(err, f.Close())
 }
@@ -136,9 +163,16 @@ func (w *fileWriter) Write(p []byte) (int, error) {
 	w.unsynced += int64(n)
 	if err == nil && w.unsynced >= writeBack {
 		w.unsynced = 0
-		err = w.f.Sync()
+		err = w.sync()
 	}
 	return n, err
+}
+
+func (w *fileWriter) sync() error {
+	if err := w.f.Sync(); err != nil {
+		return syncError{err}
+	}
+	return nil
 }
 
 // sumWriter sums up what it hands on: the checksum is over what is not compressed.
