@@ -264,6 +264,7 @@ func (w *world) deliverUp(l *link) {
 }
 
 func (w *world) deliverDown(l *link) {
+	w.catchUp(l)
 	it := l.toLearner[0]
 	l.toLearner = l.toLearner[1:]
 	s := w.server(l.learner)

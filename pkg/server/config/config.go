@@ -181,8 +181,9 @@ type Config struct {
 	// ForceSnapshotSync makes the leader send every learner a snapshot. Default
 	// false. Source: LearnerHandler.java.
 	ForceSnapshotSync bool
-	// SnapshotSizeFactor is the share of the snapshot's size up to which a learner
-	// is brought up to date from the log on disk. Default 0.33; negative: never.
+	// SnapshotSizeFactor is the share of the newest snapshot's size up to which a
+	// learner is brought up to date from the log on disk. Default 0.33; negative: never;
+	// 0: whatever the size. Above 1: the default.
 	// Source: ZKDatabase.java.
 	SnapshotSizeFactor float64
 	// MaxConcurrentSnapSyncs and MaxConcurrentDiffSyncs are how many learners a

@@ -17,7 +17,6 @@ type inert struct {
 // warning. None of them protects anything: such a key would have to be refused.
 func notHonoured() []inert {
 	return []inert{
-		{"a learner gets what it missed from memory, or a snapshot", []string{"snapshotSizeFactor"}},
 		{"synchronisations of learners are not limited in number", []string{
 			"leader.maxConcurrentSnapSyncs", "leader.maxConcurrentSnapshots", "leader.maxConcurrentDiffSyncs",
 		}},

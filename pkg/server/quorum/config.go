@@ -47,11 +47,12 @@ type Config struct {
 	Rejoin   bool
 	Window   []zab.Proposal
 
-	WindowCount int  // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
-	WindowBytes int  // bound on the bytes of these; 0 is none
-	ReadOnly    bool // tell the machine to serve reads when no leader is found (readonlymode.enabled)
-	MaxPacket   int  // bytes of data in a packet of the quorum port; default 64 MiB
-	QueueBytes  int  // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
+	WindowCount int     // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
+	WindowBytes int     // bound on the bytes of these; 0 is none
+	History     History // reads the log again for learners that lag further; nil: they get a snapshot
+	ReadOnly    bool    // tell the machine to serve reads when no leader is found (readonlymode.enabled)
+	MaxPacket   int     // bytes of data in a packet of the quorum port; default 64 MiB
+	QueueBytes  int     // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
 
 	Logger  *slog.Logger     // default: none
 	Metrics *metrics.Metrics // default: nobody's
@@ -156,7 +157,7 @@ func (c Config) zab() zab.Config {
 		Self: c.Self, Ensemble: members.Ensemble,
 		Reconfig: c.Reconfig != nil, Version: members.Version, Addresses: members.Addresses, Text: members.Text, Next: next,
 		Epochs: c.Epochs, LastZxid: c.LastZxid, Rejoin: c.Rejoin, Window: c.Window,
-		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes,
+		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes, FromLog: c.History != nil,
 		FinalizeWait: ticks(c.FinalizeWait), NotifyMin: ticks(c.NotifyMin), NotifyMax: ticks(c.NotifyMax),
 		TickTime: tickTime, InitLimit: c.InitLimit * tickTime, SyncLimit: c.SyncLimit * tickTime,
 		DialRetry: ticks(c.DialRetry), DialTries: 1 + int(dialLimit/c.DialRetry),

@@ -94,6 +94,13 @@ type memory struct {
 	snapshots     int
 	installs      int
 	cuts          int
+
+	// Its log as it is read again.
+	fromLog  bool
+	limit    int64
+	pastFile func([]zab.Proposal) []zab.Proposal // what it gives, when it is opened
+	pastRead func(n int, pr *zab.Proposal) error // for the n-th that is read of all
+	reads    int
 }
 
 func newMemory(self zab.Sid) *memory {
@@ -489,6 +496,9 @@ func (e *ensemble) start(sids ...zab.Sid) {
 		cfg.Epochs, cfg.LastZxid, cfg.Window = s.epochs, s.applied, slices.Clone(s.log)
 		s.term = Term{}
 		s.mu.Unlock()
+		if s.fromLog {
+			cfg.History = s.memory
+		}
 		peer, err := NewPeer(cfg, s.memory, s.memory)
 		if err != nil {
 			e.t.Fatalf("server %d: %v", sid, err)

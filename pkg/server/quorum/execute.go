@@ -140,7 +140,9 @@ func (p *Peer) send(out zab.Packet) {
 		out.Data = appendTouches(p.machine.Touched())
 	}
 	item := outItem{packet: fromZab(out)}
-	p.countSync(out.Kind)
+	if item.catchUp = p.catchUp(l, out.Log); item.catchUp == nil {
+		p.countSync(out.Kind)
+	}
 	if out.Kind == zab.Snap {
 		item.snapshot = p.takeSnapshot()
 		l.sending.Store(true)

@@ -134,6 +134,7 @@ type outItem struct {
 	packet   packet
 	counted  int // bytes held against the bound
 	snapshot <-chan snapshotResult
+	catchUp  *catchUp // how the log may stand in for the snapshot, or nil
 }
 
 type snapshotResult struct {
@@ -185,6 +186,15 @@ func (o *outbound) written(item outItem) {
 	}
 }
 
+func (o *outbound) isClosed() bool {
+	select {
+	case <-o.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (o *outbound) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -198,6 +208,7 @@ func (o *outbound) close() {
 func (l *link) write(ctx context.Context) error {
 	w := bufio.NewWriterSize(l.conn, linkBuffer)
 	var scratch []byte
+	var err error
 	for {
 		items, open := l.out.take()
 		if !open {
@@ -207,14 +218,8 @@ func (l *link) write(ctx context.Context) error {
 			l.queued(len(items))
 		}
 		for _, item := range items {
-			scratch = item.packet.append(scratch[:0])
-			if _, err := w.Write(scratch); err != nil {
+			if scratch, err = l.writeItem(ctx, w, item, scratch[:0]); err != nil {
 				return err
-			}
-			if item.snapshot != nil {
-				if err := l.writeSnapshot(ctx, w, item); err != nil {
-					return err
-				}
 			}
 			l.out.written(item)
 			l.sent.Add(1)
@@ -234,6 +239,21 @@ func (l *link) write(ctx context.Context) error {
 			return net.ErrClosed
 		}
 	}
+}
+
+// writeItem writes a packet, and what belongs to it. It returns the scratch buffer.
+func (l *link) writeItem(ctx context.Context, w *bufio.Writer, item outItem, scratch []byte) ([]byte, error) {
+	if written, err := l.writeLog(w, item); written || err != nil {
+		return scratch, err
+	}
+	scratch = item.packet.append(scratch)
+	if _, err := w.Write(scratch); err != nil {
+		return scratch, err
+	}
+	if item.snapshot == nil {
+		return scratch, nil
+	}
+	return scratch, l.writeSnapshot(ctx, w, item)
 }
 
 // snapshotEnd follows a snapshot on the wire (LearnerHandler.java).

@@ -47,6 +47,7 @@ type Peer struct {
 	syncs    []pendingSync     // leader: not answered yet, in order
 	vain     int               // attempts to join a leader that failed in a row
 	failure  error             // why the loop has to end
+	history  History           // nil: learners before the window get snapshots
 	counts   counters
 }
 
@@ -71,7 +72,7 @@ func NewPeer(cfg Config, log Log, machine Machine) (*Peer, error) {
 	}
 	p := &Peer{
 		cfg: cfg, log: cfg.Logger.With("sid", cfg.Self), machine: machine, inbox: newInbox(),
-		zab: z, links: map[zab.Sid]*link{}, members: cfg.membership(),
+		zab: z, links: map[zab.Sid]*link{}, members: cfg.membership(), history: cfg.History,
 	}
 	p.version.Store(int64(p.members.Version))
 	if cfg.Reconfig != nil && cfg.Reconfig.Next != nil {

@@ -100,6 +100,7 @@ func (s *Store) adopt(p *replay, fresh bool) error {
 		}
 	}
 	s.last, s.recovered, s.sinceRoll = p.last, true, Load{}
+	s.base.Store(p.from)
 	p.r.LastZxid, p.r.Fresh = p.last, fresh
 	p.r.Window = p.window.records()
 	p.checkDigest()

@@ -80,7 +80,7 @@ type Options struct {
 
 // Store is the one owner of a pair of data directories. Append, Sync, Roll,
 // Recover, Truncate, Install and WriteEpochs are for one goroutine at a
-// time; WriteSnapshot may run beside them, and Stats and DirSizes anywhere.
+// time; WriteSnapshot may run beside them, and Stats, DirSizes and Past anywhere.
 type Store struct {
 	o       Options
 	fs      disk.FS
@@ -98,6 +98,7 @@ type Store struct {
 
 	snapshots  sync.Mutex    // one snapshot is written at a time
 	generation atomic.Uint64 // of the history; raised when it is cut
+	base       atomic.Int64  // zxid of the snapshot that the history was replayed from, or that was installed
 
 	mu     sync.Mutex
 	failed error

@@ -69,6 +69,7 @@ func (s *Store) Install(snap Snapshotter, digest *uint64) error {
 		return s.fail(fmt.Errorf("install snapshot: %w", err))
 	}
 	s.last, s.recovered, s.sinceRoll = snap.Zxid(), true, Load{}
+	s.base.Store(snap.Zxid())
 	return nil
 }
 

@@ -33,6 +33,10 @@ type Config struct {
 	WindowCount int // committed proposals kept for learners that lag; default 500, fewer make snapshots frequent
 	WindowBytes int // bound on the bytes of these; 0 is none. The newest is always kept
 
+	// FromLog tells that the driver can read the log again: the Snap packet of a
+	// learner before the window comes with a CatchUp.
+	FromLog bool
+
 	FinalizeWait int // how long a winning vote waits for a better one; default 10 (200 ms)
 	NotifyMin    int // first pause before an unanswered vote is repeated; default 10 (200 ms)
 	NotifyMax    int // the pause doubles up to this; default 250 (5 s; Apache: 60 s)

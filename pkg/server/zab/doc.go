@@ -51,7 +51,7 @@
 //	leader.go     LEADING: discovery, synchronisation, liveness
 //	learner.go    the leader's view of one learner
 //	membership.go who is in the ensemble, and how that changes
-//	sync.go       how the leader brings a learner up to date
+//	sync.go       how the leader brings a learner up to date; catchup.go: from its log
 //	broadcast.go  LEADING: proposals, acknowledgements, commits
 //	following.go  FOLLOWING and OBSERVING: joining; apply.go: what then arrives
 //
@@ -69,8 +69,8 @@
 //     many Java learners lose those they hold at NEWLEADER (ZOOKEEPER-4394).
 //   - An acknowledgement counts for the connection it came by. A learner that comes
 //     back, and is possibly told to truncate, has to acknowledge again.
-//   - There is no synchronisation from the transaction log: a learner below the
-//     window gets a snapshot.
+//   - A learner below the window is brought up to date from the transaction log only
+//     if that is known to be whole and the leader's own, see [Walk].
 //   - Who promises a new epoch, and who holds its history, is counted in a proposed
 //     membership as well as in the one in force; Apache counts promises in the latter
 //     only, so that two leaders could be promised the same epoch.

@@ -204,7 +204,7 @@ func (p *Peer) startSync(l *learner) {
 	plan := p.history.plan(l.last)
 	l.stage, l.sync = syncing, plan.mode
 	kind := map[SyncMode]Kind{SyncDiff: Diff, SyncTrunc: Trunc, SyncSnap: Snap}[plan.mode]
-	p.send(l.sid, Packet{Kind: kind, Zxid: plan.zxid})
+	p.send(l.sid, Packet{Kind: kind, Zxid: plan.zxid, Log: plan.log})
 	for _, pr := range plan.send {
 		p.send(l.sid, Packet{Kind: Propose, Zxid: pr.Zxid, Data: pr.Data, Members: pr.Members})
 		p.send(l.sid, Packet{Kind: Commit, Zxid: pr.Zxid})

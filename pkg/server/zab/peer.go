@@ -143,6 +143,15 @@ func (p *Peer) Heard(sid Sid) {
 	}
 }
 
+// SentLog tells that a learner was sent the log where its Snap packet allowed it.
+func (p *Peer) SentLog(sid Sid) {
+	if p.leading != nil {
+		if l := p.leading.learner(sid); l != nil && l.sync == SyncSnap {
+			l.sync = SyncDiff
+		}
+	}
+}
+
 // Durable tells that everything the Readys up to the one of this mark asked for is
 // on disk.
 func (p *Peer) Durable(mark uint64) {

@@ -72,6 +72,9 @@ func simulate(seed int64, trace func(string, ...any)) error {
 		}
 	}
 	c.Reconfig = rnd.Intn(2) == 0
+	if c.FromLog = rnd.Intn(2) == 0; c.FromLog {
+		c.WindowCount = 1 + rnd.Intn(5)
+	}
 	s := &simulation{world: newWorld(c), rnd: rnd}
 	if c.Reconfig { // servers that may join
 		for range rnd.Intn(3) {
@@ -110,6 +113,7 @@ func (s *simulation) move(trouble int) {
 	case k == 0:
 		if n.peer == nil {
 			s.trace("start %d", n.sid)
+			s.tidy(n)
 			n.start(s.rnd.Intn(2) * s.rnd.Intn(30))
 		}
 	case k <= 2:
@@ -122,6 +126,14 @@ func (s *simulation) move(trouble int) {
 		if moves := s.moves(); len(moves) > 0 {
 			moves[s.rnd.Intn(len(moves))].do()
 		}
+	}
+}
+
+// tidy lets a server replay from a later snapshot than before, and purges its log.
+func (s *simulation) tidy(n *node) {
+	if s.config.FromLog && s.rnd.Intn(4) == 0 && len(n.disk) > 0 {
+		n.base = max(n.base, n.disk[s.rnd.Intn(len(n.disk))].Zxid)
+		n.files = n.files[s.rnd.Intn(len(n.files)+1)/2:]
 	}
 }
 

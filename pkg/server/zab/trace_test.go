@@ -13,8 +13,9 @@ import (
 // TestTraces plays the conversations in testdata. Run with -rewrite to write down
 // what the servers now say; the difference is for review. The commands:
 //
-//	ensemble voters=N [observers=N] [window=N]   N servers 1..N, not started
+//	ensemble voters=N [observers=N] [window=N] [fromlog]  N servers 1..N, not started
 //	disk SID log=(1.1,1.2) accepted=E current=E  what a server finds at its start
+//	     [purged] [base=1.1]                     the log files are gone; replayed from that zxid
 //	disk SID rejoin accepted=E                   its history was set aside, to come back with the leader's
 //	start SID... [window=N]                      boot, from the disk
 //	crash SID [keep=N]                           of what was asked of the disk N operations survive
@@ -101,7 +102,7 @@ func number(t *testing.T, d *datadriven.TestData, key string, otherwise int) int
 
 func (tr *tracer) ensemble(t *testing.T, d *datadriven.TestData) {
 	c := fastConfig(number(t, d, "voters", 3), number(t, d, "observers", 0))
-	c.WindowCount = number(t, d, "window", 100)
+	c.WindowCount, c.FromLog = number(t, d, "window", 100), d.HasArg("fromlog")
 	tr.world = newWorld(c)
 }
 
@@ -110,6 +111,13 @@ func (tr *tracer) setDisk(t *testing.T, d *datadriven.TestData) {
 	arg, _ := d.Arg("log")
 	for _, z := range arg.Vals {
 		n.disk = append(n.disk, Proposal{Zxid: parseZxid(t, z), Data: []byte("old" + z)})
+	}
+	n.files = slices.Clone(n.disk)
+	if d.HasArg("purged") {
+		n.files = nil
+	}
+	if arg, ok := d.Arg("base"); ok {
+		n.base = parseZxid(t, arg.Vals[0])
 	}
 	n.epochs = Epochs{int64(number(t, d, "accepted", 0)), int64(number(t, d, "current", 0))}
 	n.rejoin = d.HasArg("rejoin")

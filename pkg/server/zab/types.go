@@ -146,12 +146,13 @@ type Packet struct {
 	Kind     Kind
 	From, To Sid
 	Zxid     Zxid
-	Epoch    int64  // see the kinds
-	Data     []byte // Propose and Inform: the transaction, opaque to this package
-	Vote     Vote   // Notification
-	Role     Role   // Notification: what the sender does at present
-	Version  int    // Notification: 0 from Apache 3.4 (40 byte form), 2 from 3.5 on
-	Leader   Sid    // CommitAndActivate, InformAndActivate: the designated leader
+	Epoch    int64    // see the kinds
+	Data     []byte   // Propose and Inform: the transaction, opaque to this package
+	Vote     Vote     // Notification
+	Role     Role     // Notification: what the sender does at present
+	Version  int      // Notification: 0 from Apache 3.4 (40 byte form), 2 from 3.5 on
+	Leader   Sid      // CommitAndActivate, InformAndActivate: the designated leader
+	Log      *CatchUp // Snap: how the log may stand in for the snapshot; never on the wire
 	// Members is a membership: in a Notification and in FollowerInfo the sender's (the
 	// latter carries its Version only), in NewLeader the leader's, in Propose and
 	// Inform what the transaction makes. Nil when not told.

@@ -33,6 +33,8 @@ type node struct {
 	sid     Sid
 	peer    *Peer // nil: down
 	disk    []Proposal
+	files   []Proposal // what the log files hold of it, and maybe what an Install left standing
+	base    Zxid       // from where on they are known to be the history
 	epochs  Epochs     // on disk
 	rejoin  bool       // until there is a current epoch, the history is lost
 	todo    []diskWork // asked of the disk, not yet done
@@ -129,10 +131,12 @@ func (n *node) write(r diskWork, keep int) int {
 			keep--
 		}
 	}
-	do(r.Truncate != nil, func() { n.disk = upTo(n.disk, *r.Truncate) })
-	do(r.Install != nil, func() { n.disk = r.snap })
+	do(r.Truncate != nil, func() {
+		n.disk, n.files, n.base = upTo(n.disk, *r.Truncate), upTo(n.files, *r.Truncate), min(n.base, *r.Truncate)
+	})
+	do(r.Install != nil, func() { n.disk, n.files, n.base = r.snap, upTo(n.files, *r.Install), *r.Install })
 	for _, p := range r.Append {
-		do(true, func() { n.disk = append(slices.Clip(n.disk), p) })
+		do(true, func() { n.disk, n.files = append(slices.Clip(n.disk), p), append(slices.Clip(n.files), p) })
 	}
 	do(r.Seen != nil, func() { n.seen = r.Seen })
 	do(r.Activate != nil, func() { n.members = r.Activate })
@@ -293,6 +297,7 @@ func (n *node) send(p Packet) {
 	case l == nil || len(l.downAt) > 0:
 	case l.learner == n.sid:
 		l.toLeader = append(l.toLeader, p)
+	case p.Log != nil && n.sendLog(l, p):
 	default:
 		l.toLearner = append(l.toLearner, p)
 		if p.Kind == Snap {
