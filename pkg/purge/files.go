@@ -48,9 +48,9 @@ func (f File) Name() string { return filepath.Base(f.Path) }
 // versionDir is the directory below dataDir and dataLogDir that holds the files.
 const versionDir = "version-2"
 
-// parseName reads the name of a snapshot or log as servers write it, strictly: no
+// ParseName reads the name of a snapshot or log as servers write it, strictly: no
 // leading zeros, no upper case, no other ending. Source: persistence/Util.java.
-func parseName(name string) (kind Kind, zxid uint64, ok bool) {
+func ParseName(name string) (kind Kind, zxid uint64, ok bool) {
 	prefix, digits, _ := strings.Cut(name, ".")
 	switch prefix {
 	case "log":
@@ -76,7 +76,7 @@ func scan(dir string) (files []File, others []string, err error) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		kind, zxid, ok := parseName(e.Name())
+		kind, zxid, ok := ParseName(e.Name())
 		if !ok || !e.Type().IsRegular() {
 			others = append(others, path)
 			continue
@@ -114,25 +114,34 @@ func onDisk(info fs.FileInfo) int64 {
 	return info.Size()
 }
 
-// quickTest tells why a snapshot cannot be whole; nil when it may be. It is the
-// test Apache makes before it loads or purges (SnapStream.java, isValidSnapshot),
-// and the magic number as well.
+// quickTest tells why a snapshot cannot be whole; nil when it may be.
 func quickTest(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	switch filepath.Ext(path) {
-	case ".gz":
-		return startsWith(f, "\x1f\x8b")
-	case ".snappy":
-		return startsWith(f, "\x82SNAPPY\x00")
-	}
-	if err := startsWith(f, "ZKSN"); err != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return err
 	}
-	return endsWith(f, "\x00\x00\x00\x01/")
+	return LooksWhole(filepath.Base(path), f, info.Size())
+}
+
+// LooksWhole tells why a snapshot of that name and content, of size bytes, cannot be
+// whole; nil when it may be. It is the test Apache makes before it loads or purges
+// (SnapStream.java, isValidSnapshot), and the magic number as well.
+func LooksWhole(name string, content io.ReaderAt, size int64) error {
+	switch filepath.Ext(name) {
+	case ".gz":
+		return startsWith(content, "\x1f\x8b")
+	case ".snappy":
+		return startsWith(content, "\x82SNAPPY\x00")
+	}
+	if err := startsWith(content, "ZKSN"); err != nil {
+		return err
+	}
+	return endsWith(content, size, "\x00\x00\x00\x01/")
 }
 
 func startsWith(f io.ReaderAt, magic string) error {
@@ -143,16 +152,12 @@ func startsWith(f io.ReaderAt, magic string) error {
 	return nil
 }
 
-func endsWith(f *os.File, seal string) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
+func endsWith(f io.ReaderAt, size int64, seal string) error {
 	tail := make([]byte, len(seal))
-	if info.Size() < 10 {
-		return fmt.Errorf("%d bytes are too few", info.Size())
+	if size < 10 {
+		return fmt.Errorf("%d bytes are too few", size)
 	}
-	if _, err := f.ReadAt(tail, info.Size()-int64(len(seal))); err != nil || string(tail) != seal {
+	if _, err := f.ReadAt(tail, size-int64(len(seal))); err != nil || string(tail) != seal {
 		return fmt.Errorf("it does not end with a seal: it is being written, or was cut off")
 	}
 	return nil

@@ -65,17 +65,31 @@ func (j Job) Plan() (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	valid := j.pickValid(&p, snapshots)
-	if len(valid) < j.Keep {
+	p.choose(filepath.Join(j.DataDir, versionDir), j.Keep, snapshots, logs, func(f File) error { return j.test(f.Path) })
+	return p, nil
+}
+
+// Choose is the rule of the package comment for files that are listed elsewhere than
+// in a directory of the operating system, in dir: keep is how many snapshots that pass
+// the test stay, at least [MinKeep]; both lists are by ascending zxid. The files to
+// remove are in the order in which they must go.
+func Choose(dir string, keep int, snapshots, logs []File, test func(File) error) Plan {
+	var p Plan
+	p.choose(dir, max(keep, MinKeep), snapshots, logs, test)
+	return p
+}
+
+func (p *Plan) choose(dir string, keep int, snapshots, logs []File, test func(File) error) {
+	valid := p.pickValid(keep, snapshots, test)
+	if len(valid) < keep {
 		p.Keep = append(slices.Clone(valid), logs...)
-		p.Nothing = fmt.Sprintf("%d valid snapshots in %s, and %d are to be kept", len(valid), filepath.Join(j.DataDir, versionDir), j.Keep)
-		return p, nil
+		p.Nothing = fmt.Sprintf("%d valid snapshots in %s, and %d are to be kept", len(valid), dir, keep)
+		return
 	}
 	p.divide(valid, snapshots, logs)
 	if len(p.Remove) == 0 {
-		p.Nothing = fmt.Sprintf("nothing is older than the %d snapshots to be kept and their logs", j.Keep)
+		p.Nothing = fmt.Sprintf("nothing is older than the %d snapshots to be kept and their logs", keep)
 	}
-	return p, nil
 }
 
 func (j Job) logDir() string {
@@ -122,14 +136,14 @@ func list(dir string) ([]File, []string, error) {
 	return files, others, nil
 }
 
-// pickValid finds the newest valid snapshots, at most Keep; oldest first.
-func (j Job) pickValid(p *Plan, snapshots []File) []File {
+// pickValid finds the newest snapshots that pass the test, at most keep; oldest first.
+func (p *Plan) pickValid(keep int, snapshots []File, test func(File) error) []File {
 	var valid []File
 	for _, f := range slices.Backward(snapshots) {
-		if len(valid) == j.Keep {
+		if len(valid) == keep {
 			break
 		}
-		if err := j.test(f.Path); err != nil {
+		if err := test(f); err != nil {
 			p.Broken = append(p.Broken, Rejected{f, err})
 			continue
 		}

@@ -390,7 +390,7 @@ func FuzzName(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		kind, zxid, ok := parseName(name)
+		kind, zxid, ok := ParseName(name)
 		if !ok {
 			return
 		}

@@ -2,13 +2,11 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strconv"
-	"strings"
 
 	"github.com/zkctl/zkctl/pkg/server/config"
-	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/membership"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/tree"
@@ -29,63 +27,18 @@ func (s *Server) reconfig(r *storage.Recovered) *quorum.Reconfig {
 	if !s.cfg.ReconfigEnabled {
 		return nil
 	}
-	q := &quorum.Reconfig{Version: zab.Zxid(s.cfg.Version), Parse: parseMembership, Seen: s.proposed, Activate: s.activate}
-	n, ok := r.Tree.Get(tree.ConfigPath)
-	if !ok {
-		return q
-	}
-	switch m, err := parseMembership(string(n.Data())); {
-	case len(n.Data()) == 0:
-	case err != nil:
+	q := &quorum.Reconfig{Version: zab.Zxid(s.cfg.Version), Parse: membership.Parse, Seen: s.proposed, Activate: s.activate}
+	var err error
+	if q.Next, err = membership.Proposed(r.Tree, q.Version); err != nil {
 		s.log.Warn("the configuration in the database cannot be read; that of zoo.cfg counts", "znode", tree.ConfigPath, "err", err)
-	case m.Version > q.Version:
-		q.Next = &m
 	}
 	return q
-}
-
-// parseMembership reads the text that servers tell each other.
-func parseMembership(text string) (quorum.Membership, error) {
-	m, err := config.ParseMembership(text)
-	if err != nil {
-		return quorum.Membership{}, err
-	}
-	return quorumMembership(m), nil
-}
-
-func quorumMembership(m config.Membership) quorum.Membership {
-	out := quorum.Membership{Version: zab.Zxid(m.Version), Text: m.Lines()}
-	for _, server := range m.Servers {
-		out.Members = append(out.Members, member(server))
-	}
-	if len(m.Groups) > 0 {
-		out.Groups, out.Weights = hierarchy(m)
-	}
-	return out
-}
-
-// hierarchy is the groups and weights of hierarchical quorums.
-func hierarchy(m config.Membership) (groups, weights map[zab.Sid]int64) {
-	groups, weights = make(map[zab.Sid]int64), make(map[zab.Sid]int64)
-	for _, g := range m.Groups {
-		for _, id := range g.Servers {
-			groups[zab.Sid(id)], weights[zab.Sid(id)] = g.ID, m.Weight(id)
-		}
-	}
-	return groups, weights
-}
-
-// configMembership is the same as zoo.cfg knows it.
-func configMembership(m quorum.Membership) (config.Membership, error) {
-	out, err := config.ParseMembership(m.Text)
-	out.Version = int64(m.Version)
-	return out, err
 }
 
 // proposed keeps a membership that may come into force, as Apache does. The log
 // holds it as well, so that what cannot be written is no reason to stop.
 func (s *Server) proposed(q quorum.Membership) {
-	m, err := configMembership(q)
+	m, err := membership.Config(q)
 	if err == nil {
 		err = config.WriteNextMembership(s.cfg.File, m)
 	}
@@ -96,7 +49,7 @@ func (s *Server) proposed(q quorum.Membership) {
 
 // activate acts on the membership in force from now on.
 func (s *Server) activate(q quorum.Membership) {
-	m, err := configMembership(q)
+	m, err := membership.Config(q)
 	if err != nil {
 		s.log.Error("the membership cannot be read", "version", q.Version.String(), "err", err)
 		return
@@ -126,23 +79,4 @@ func (s *Server) moveClientPort(before, now config.Membership) {
 		return
 	}
 	s.log.Info("the client port has moved", "to", addr)
-}
-
-// reconfigure makes the membership that a reconfig request asks for.
-func (s *Server) reconfigure(present string, r proto.ReconfigRequest, version int64) (string, error) {
-	m, err := config.ParseMembership(present)
-	if err != nil || strings.TrimSpace(present) == "" {
-		return "", fmt.Errorf("%w: the present configuration cannot be read: %w", proto.ErrSystem, err)
-	}
-	if r.ConfigID != -1 && r.ConfigID != m.Version {
-		return "", fmt.Errorf("%w: the configuration is of version %x, not %x", proto.ErrBadVersion, m.Version, r.ConfigID)
-	}
-	next, err := m.Apply(config.Change{
-		Joining: r.Joining, Leaving: r.Leaving, NewMembers: r.Members, MultiAddress: s.cfg.MultiAddressEnabled,
-	}, s.cfg.StandaloneEnabled)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", proto.ErrBadArguments, err)
-	}
-	next.Version = version
-	return next.Text(), nil
 }

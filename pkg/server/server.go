@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/server/front"
+	"github.com/zkctl/zkctl/pkg/server/membership"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
@@ -281,7 +280,7 @@ func (s *Server) pipelineConfig() pipeline.Config {
 		Audit: s.audit, AuditUser: s.auditUser,
 	}
 	if c.ReconfigEnabled {
-		out.Reconfigure = s.reconfigure
+		out.Reconfigure = membership.Rules{MultiAddress: c.MultiAddressEnabled, Standalone: c.StandaloneEnabled}.Reconfigure
 	}
 	return out
 }
@@ -346,7 +345,7 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 	if _, set := c.Raw["fastleader.maxNotificationInterval"]; set {
 		q.NotifyMax = c.MaxNotificationInterval // quorum's own default is shorter than Apache's
 	}
-	m := quorumMembership(c.Membership())
+	m := membership.Of(c.Membership())
 	q.Members, q.Groups, q.Weights, q.Reconfig = m.Members, m.Groups, m.Weights, s.reconfig(r)
 	if !r.HasEpochs { // the first start in an ensemble (QuorumPeer.loadDataBase)
 		epoch := zab.Zxid(r.LastZxid).Epoch()
@@ -356,15 +355,6 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 		q.Window = append(q.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
 	}
 	return q
-}
-
-func member(m config.Server) quorum.Member {
-	out := quorum.Member{Sid: zab.Sid(m.ID), Observer: m.Role == config.Observer}
-	for _, a := range m.Addresses {
-		out.Quorum = append(out.Quorum, net.JoinHostPort(a.Host, strconv.Itoa(a.QuorumPort)))
-		out.Election = append(out.Election, net.JoinHostPort(a.Host, strconv.Itoa(a.ElectionPort)))
-	}
-	return out
 }
 
 // diskLog lets quorum write to the store.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
+	"github.com/zkctl/zkctl/pkg/server/config"
 	"github.com/zkctl/zkctl/pkg/server/metrics"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
@@ -227,7 +228,7 @@ func (w *words) conf() fourletter.ConfAnswer {
 			addInt("electionPort", int64(m.Addresses[0].ElectionPort))
 			addInt("quorumPort", int64(m.Addresses[0].QuorumPort))
 			peerType := int64(0)
-			if member(m).Observer {
+			if m.Role == config.Observer {
 				peerType = 1
 			}
 			addInt("peerType", peerType)

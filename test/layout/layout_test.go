@@ -61,6 +61,9 @@ func may() map[string][]string {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/zab", "pkg/server/portuse",
 			"pkg/server/metrics", "pkg/server/auth/digestmd5",
 		},
+		"pkg/server/membership": {
+			"pkg/server/config", "pkg/server/proto", "pkg/server/quorum", "pkg/server/tree", "pkg/server/zab",
+		},
 		"pkg/server/pipeline": {
 			"pkg/server/jute", "pkg/server/proto", "pkg/server/txn", "pkg/server/tree", "pkg/server/watch",
 			"pkg/server/session", "pkg/server/storage", "pkg/server/zab", "pkg/server/quorum", "pkg/server/auth",

@@ -147,10 +147,10 @@ func (c Config) membership() Membership {
 // zab is what the state machine is to start from.
 func (c Config) zab() zab.Config {
 	ticks := func(d time.Duration) int { return max(1, int((d+c.Tick-1)/c.Tick)) }
-	members := c.membership().zab()
+	members := c.membership().Zab()
 	var next *zab.Membership
 	if c.Reconfig != nil && c.Reconfig.Next != nil {
-		next = c.Reconfig.Next.zab()
+		next = c.Reconfig.Next.Zab()
 	}
 	tickTime := max(2, ticks(c.TickTime))
 	return zab.Config{

@@ -97,7 +97,7 @@ func (e *election) read(c *correspondent, conn *electionConn) error {
 		}
 		p, text, err := parseNotification(b)
 		if err == nil {
-			p.Members, err = e.cfg.readMembership(text, e.inForce())
+			p.Members, err = e.cfg.Reconfig.Read(text, e.inForce())
 		}
 		switch {
 		case errors.Is(err, errUnknownState):

@@ -40,8 +40,8 @@ type Reconfig struct {
 	Seen, Activate func(Membership)
 }
 
-// zab is the membership as the state machine knows it.
-func (m Membership) zab() *zab.Membership {
+// Zab is the membership as the state machine knows it.
+func (m Membership) Zab() *zab.Membership {
 	out := &zab.Membership{Version: m.Version, Text: m.Text, Addresses: map[zab.Sid]string{}}
 	out.Groups, out.Weights = m.Groups, m.Weights
 	for _, s := range m.Members {
@@ -127,29 +127,31 @@ func cutVersion(text string) (rest string, version zab.Zxid, err error) {
 	return text, 0, nil
 }
 
-// readMembership reads a membership that another server sent. One that is not newer
-// than what is in force has nothing but its version: no more is asked of it.
-func (c *Config) readMembership(text string, inForce zab.Zxid) (*zab.Membership, error) {
-	if c.Reconfig == nil || text == "" {
+// Read reads a membership that another server sent: nil for no text, or when r is
+// nil. One that is not newer than what is in force has nothing but its version: no
+// more is asked of it.
+func (r *Reconfig) Read(text string, inForce zab.Zxid) (*zab.Membership, error) {
+	if r == nil || text == "" {
 		return nil, nil
 	}
 	_, version, err := cutVersion(text)
 	if err != nil || version <= inForce {
 		return &zab.Membership{Version: version}, err
 	}
-	m, err := c.Reconfig.Parse(text)
+	m, err := r.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: configuration of version %s: %w", errWire, version, err)
 	}
-	return m.zab(), nil
+	return m.Zab(), nil
 }
 
 // reconfigOffset is where the type of a transaction is in its header.
 const reconfigOffset = txn.HeaderSize - 4
 
-// membersOf reads the membership that a transaction makes, if it does.
-func (c *Config) membersOf(data []byte) (*zab.Membership, error) {
-	if c.Reconfig == nil || len(data) < txn.HeaderSize || data[reconfigOffset+3] != byte(proto.OpReconfig) {
+// MembersOf reads the membership that a transaction makes; nil when it makes none, or
+// r is nil.
+func (r *Reconfig) MembersOf(data []byte) (*zab.Membership, error) {
+	if r == nil || len(data) < txn.HeaderSize || data[reconfigOffset+3] != byte(proto.OpReconfig) {
 		return nil, nil
 	}
 	t, err := txn.Decode(data)
@@ -160,7 +162,7 @@ func (c *Config) membersOf(data []byte) (*zab.Membership, error) {
 	if !ok || t.Type != proto.OpReconfig {
 		return nil, nil
 	}
-	m, err := c.readMembership(string(set.Data), -1)
+	m, err := r.Read(string(set.Data), -1)
 	if err == nil && m.Version != zab.Zxid(t.Zxid) {
 		err = fmt.Errorf("%w: transaction %#x makes the configuration %s", errWire, t.Zxid, m.Version)
 	}
@@ -174,9 +176,9 @@ func (p *Peer) addMembers(out *zab.Packet, in packet) (err error) {
 	}
 	switch out.Kind {
 	case zab.Propose, zab.Inform, zab.InformAndActivate:
-		out.Members, err = p.cfg.membersOf(out.Data)
+		out.Members, err = p.cfg.Reconfig.MembersOf(out.Data)
 	case zab.NewLeader:
-		out.Members, err = p.cfg.readMembership(string(in.data), p.inForce())
+		out.Members, err = p.cfg.Reconfig.Read(string(in.data), p.inForce())
 	}
 	return err
 }
@@ -280,7 +282,7 @@ func (p *Peer) CheckReconfig(epoch int64, text string) error {
 			answer <- zab.ErrNotLeader
 			return
 		}
-		answer <- p.zab.CheckReconfig(m.zab().Ensemble)
+		answer <- p.zab.CheckReconfig(m.Zab().Ensemble)
 	})
 	select {
 	case err := <-answer:

@@ -73,7 +73,7 @@ func (p *Peer) propose(epoch int64, ps []zab.Proposal) {
 	}
 	for _, pr := range ps {
 		var err error
-		if pr.Members, err = p.cfg.membersOf(pr.Data); err == nil {
+		if pr.Members, err = p.cfg.Reconfig.MembersOf(pr.Data); err == nil {
 			err = p.zab.Propose(pr)
 		}
 		switch {

@@ -37,6 +37,10 @@ type Config struct {
 	// learner before the window comes with a CatchUp.
 	FromLog bool
 
+	// EpochSize is how many transactions a leader orders before it gives way to another
+	// epoch; default 2^32-2, which is all that a zxid's counter can number. Fewer is for tests.
+	EpochSize uint32
+
 	FinalizeWait int // how long a winning vote waits for a better one; default 10 (200 ms)
 	NotifyMin    int // first pause before an unanswered vote is repeated; default 10 (200 ms)
 	NotifyMax    int // the pause doubles up to this; default 250 (5 s; Apache: 60 s)
@@ -67,6 +71,9 @@ func (c Config) withDefaults() Config {
 	fill(&c.SyncLimit, 5*c.TickTime)
 	fill(&c.DialRetry, 5)
 	fill(&c.DialTries, 10)
+	if c.EpochSize == 0 {
+		c.EpochSize = maxCounter - 1
+	}
 	if c.Jitter == nil {
 		c.Jitter = func(int) int { return 0 }
 	}
@@ -86,6 +93,7 @@ func (c Config) validate() error {
 	}
 	require(c.Reconfig || c.Ensemble.IsVoter(c.Self) || c.Ensemble.IsObserver(c.Self), "server %d is not in the ensemble it should join", c.Self)
 	require(c.WindowCount > 0 && c.WindowBytes >= 0, "window of %d proposals, %d bytes: must be positive", c.WindowCount, c.WindowBytes)
+	require(c.EpochSize < maxCounter, "EpochSize %d: a counter has %d numbers", c.EpochSize, uint32(maxCounter-1))
 	require(c.TickTime >= 2, "TickTime %d: at least 2 ticks", c.TickTime)
 	require(c.FinalizeWait > 0 && c.NotifyMin > 0 && c.NotifyMax >= c.NotifyMin && c.DialRetry > 0 && c.DialTries > 0,
 		"FinalizeWait %d, NotifyMin %d, NotifyMax %d, DialRetry %d, DialTries %d: must be positive, NotifyMax not below NotifyMin",
