@@ -3,6 +3,7 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,7 +149,8 @@ func (m *mixture) outrun(leader, heir int, helpers []int) (done func()) {
 	})
 	return func() {
 		m.t.Helper()
-		if err := <-written; err != nil && !errors.Is(err, zk.ErrConnectionClosed) {
+		var broken *net.OpError
+		if err := <-written; err != nil && !errors.Is(err, zk.ErrConnectionClosed) && !errors.As(err, &broken) {
 			m.t.Errorf("a write while the leader was lost: %v", err)
 		}
 	}

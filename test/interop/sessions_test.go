@@ -61,23 +61,34 @@ func TestSessionKinds(t *testing.T) {
 			if theirs != "" && ours != theirs {
 				t.Errorf("ours differs from Apache's:\n%s", difference(theirs, ours))
 			}
-			for _, our := range []int{3, 1} { // as a rule the last one leads
-				t.Run(fmt.Sprintf("mixed, server %d is ours", our), func(t *testing.T) {
-					o := o
-					zk, java := flagged(ensemble.Zkctl(t), "-D", readOnly)(0), javaFlagged(ensemble.Java(t), "-D"+readOnly)(0)
-					o.Launch = func(sid int) ensemble.Launcher {
-						if sid == our {
-							return zk
+			for _, line := range sessionLines() {
+				for _, our := range []int{3, 1} { // as a rule the last one leads
+					t.Run(fmt.Sprintf("with %s, server %d is ours", line, our), func(t *testing.T) {
+						o := o
+						zk, java := flagged(ensemble.Zkctl(t), "-D", readOnly)(0), javaFlagged(line.launcher(t), "-D"+readOnly)(0)
+						o.Launch = func(sid int) ensemble.Launcher {
+							if sid == our {
+								return zk
+							}
+							return java
 						}
-						return java
-					}
-					if mixed := play(t, o); mixed != ours {
-						t.Errorf("servers together differ from ours:\n%s", difference(ours, mixed))
-					}
-				})
+						if mixed := play(t, o); mixed != ours {
+							t.Errorf("servers together differ from ours:\n%s", difference(ours, mixed))
+						}
+					})
+				}
 			}
 		})
 	}
+}
+
+// sessionLines are the lines of Apache's that know these kinds of sessions: the
+// machine's, and in the matrix the other.
+func sessionLines() []kind {
+	if *matrix {
+		return []kind{apache, apache39}
+	}
+	return []kind{apache}
 }
 
 // flagged adds arguments to the end of a server's command line.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -147,10 +148,11 @@ func (w *writer) write(n int) error {
 func (w *writer) do(what string, done error, write func() error) error {
 	for again := false; ; again = true {
 		err := write()
+		var broken *net.OpError // of a connection that ended while go-zk wrote to it
 		switch {
 		case err == nil, again && errors.Is(err, done):
 			return nil
-		case errors.Is(err, zk.ErrConnectionClosed), errors.Is(err, zk.ErrNoServer):
+		case errors.Is(err, zk.ErrConnectionClosed), errors.Is(err, zk.ErrNoServer), errors.As(err, &broken):
 			w.lost++
 		default:
 			return fmt.Errorf("%s in %s: %w", what, w.dir, err)
