@@ -7,6 +7,8 @@ LDFLAGS  := -s -w -X 'main.version=$(VERSION)' -X 'main.commit=$(COMMIT)' -X 'ma
 FUZZTIME ?= 30s
 DURATION ?= 60s
 SEEDS    ?= 2000
+HOSTS    ?= 3
+INIT     ?= plain
 
 export CGO_ENABLED ?= 0
 
@@ -46,8 +48,8 @@ checker: ## linearizability under leader kills and partitions, for DURATION
 	go test -timeout 20m -count=1 -v -skip TestNemesis ./test/checker/... -checker.duration=$(DURATION)
 
 nemesis: DURATION := $(if $(filter file,$(origin DURATION)),10m,$(DURATION))
-nemesis: test-deps ## hosts that lose power, network and disk space under clients, for DURATION (10m; root)
-	go test -timeout 0 -count=1 -v -run TestNemesis ./test/checker/... -nemesis.duration=$(DURATION)
+nemesis: test-deps ## hosts that lose power, network and disk space under clients, for DURATION (10m; root) on HOSTS (3) booted by INIT (plain)
+	go test -timeout 0 -count=1 -v -run TestNemesis ./test/checker/... -nemesis.duration=$(DURATION) -nemesis.hosts=$(HOSTS) -nemesis.init=$(INIT)
 
 simulate: ## whole ensembles on a clock, network and disks that fail, for SEEDS
 	go test -timeout 0 -count=1 ./test/simulation/... -simulation.seeds $(SEEDS)

@@ -3,6 +3,7 @@ package checker
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/zkctl/zkctl/test/ensemble"
+	"github.com/zkctl/zkctl/test/testbed"
 )
 
 // settings are the flags of this package's tests.
@@ -21,6 +23,31 @@ type settings struct {
 
 	nemesis *time.Duration
 	hosts   *int
+	init    *string
+}
+
+// The bounds of the nemesis's flags. Of fewer than three hosts none may fail, and of
+// more than nine there is nothing to learn.
+const (
+	fewestHosts     = 3
+	mostHosts       = 9
+	shortestNemesis = time.Second
+	longestNemesis  = 7 * 24 * time.Hour
+)
+
+// check says what is wrong with the flags of TestNemesis.
+func (s settings) check() error {
+	var errs []error
+	if n := *s.hosts; n < fewestHosts || n > mostHosts {
+		errs = append(errs, fmt.Errorf("-nemesis.hosts=%d: want %d to %d", n, fewestHosts, mostHosts))
+	}
+	if d := *s.nemesis; d < shortestNemesis || d > longestNemesis {
+		errs = append(errs, fmt.Errorf("-nemesis.duration=%v: want %v to %v", d, shortestNemesis, longestNemesis))
+	}
+	if f := testbed.Flavour(*s.init); f != testbed.Plain && f != testbed.Systemd {
+		errs = append(errs, fmt.Errorf("-nemesis.init=%s: want %s or %s", f, testbed.Plain, testbed.Systemd))
+	}
+	return errors.Join(errs...)
 }
 
 var flags = settings{
@@ -29,6 +56,7 @@ var flags = settings{
 
 	nemesis: flag.Duration("nemesis.duration", 30*time.Second, "how long clients work while the nemesis does, on hosts of their own"),
 	hosts:   flag.Int("nemesis.hosts", 3, "how many hosts the nemesis works on, 3 to 9"),
+	init:    flag.String("nemesis.init", string(testbed.Plain), "what boots these hosts: plain (who ends a server starts it again), or systemd (it does so by itself)"),
 }
 
 func TestMain(m *testing.M) { os.Exit(ensemble.Main(m)) }

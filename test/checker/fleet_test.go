@@ -27,6 +27,8 @@ type fleet struct {
 	bin string // zkctl on the controller
 	inv string // inventory of the hosts
 
+	systemd bool // restarts servers
+
 	frozen, stopped, full map[int]bool // what was done to which host
 }
 
@@ -39,14 +41,14 @@ const (
 )
 
 // newFleet boots hosts and has zkctl install an ensemble on them.
-func newFleet(t *testing.T, hosts int) *fleet {
+func newFleet(t *testing.T, hosts int, flavour testbed.Flavour) *fleet {
 	t.Helper()
 	bin := ensemble.Binary(t)
-	tb, err := testbed.New(t.Context(), testbed.Options{Hosts: hosts, Dir: t.TempDir(), DiskSize: 4 << 30, BootTimeout: fleetPatience})
+	tb, err := testbed.New(t.Context(), testbed.Options{Hosts: hosts, Flavour: flavour, Dir: t.TempDir(), DiskSize: 4 << 30, BootTimeout: fleetPatience})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, tb: tb, bin: bin, inv: filepath.Join(t.TempDir(), "hosts.yaml"),
+	f := &fleet{t: t, tb: tb, bin: bin, systemd: flavour == testbed.Systemd, inv: filepath.Join(t.TempDir(), "hosts.yaml"),
 		frozen: make(map[int]bool), stopped: make(map[int]bool), full: make(map[int]bool)}
 	t.Cleanup(f.close)
 	var b strings.Builder
@@ -66,7 +68,8 @@ func newFleet(t *testing.T, hosts int) *fleet {
 // close removes the hosts; of a test that failed it tells what their servers said.
 func (f *fleet) close() {
 	if f.t.Failed() {
-		const script = `cat "$1" 2>/dev/null; ps -eo pid,stat,etime,args | grep '[z]kctl server'; tail -n 60 /var/log/zkctl/*`
+		const script = `cat "$1" 2>/dev/null; ps -eo pid,stat,etime,args | grep '[z]kctl server'; tail -n 60 /var/log/zkctl/*
+command -v journalctl >/dev/null && journalctl -u 'zkctl*' -n 60 --no-pager -o short-iso-precise; :`
 		for sid := 1; sid <= f.Len(); sid++ {
 			if f.usable(sid) {
 				out, err := f.exec(sid, script, pidFile)
@@ -224,8 +227,9 @@ func (f *fleet) mend() {
 	f.revive()
 }
 
-// revive starts what is down until all serve. A server that met a full disk may be
-// on its way down while another is started: hence the turns.
+// revive starts what is down until all serve, but where systemd has to do it. A
+// server that met a full disk may be on its way down while another is started: hence
+// the turns.
 func (f *fleet) revive() {
 	f.t.Helper()
 	ensemble.Eventually(f.t, "all servers to be back", func() bool {
@@ -234,6 +238,7 @@ func (f *fleet) revive() {
 			switch {
 			case f.serves(sid):
 				serving++
+			case f.systemd:
 			case !f.runs(sid):
 				if err := f.zkctl("start"); err != nil {
 					f.t.Log(err)
@@ -245,11 +250,20 @@ func (f *fleet) revive() {
 	})
 }
 
+// gaveUp is a script that prints, of the logs in a directory, the lines of servers
+// that gave up in a way they should not. No logs at all are wrong too.
+const gaveUp = `messages() {
+  cat "$1"/*
+  [ "$2" != systemd ] || journalctl -u 'zkctl*' --no-pager -o cat
+}
+messages "$@" 2>/dev/null | grep -q . || echo "no server logged anything"
+messages "$@" 2>/dev/null | grep -niE 'panic|fatal' | head -n 20; :`
+
 // checkLogs looks for servers that gave up in a way they should not.
 func (f *fleet) checkLogs() {
 	f.t.Helper()
 	for sid := 1; sid <= f.Len(); sid++ {
-		out, err := f.exec(sid, `grep -rniE 'panic|fatal' /var/log/zkctl | head -n 20; :`)
+		out, err := f.exec(sid, gaveUp, "/var/log/zkctl", *flags.init)
 		f.must(err)
 		if out != "" {
 			f.t.Errorf("server %d logged:\n%s", sid, out)

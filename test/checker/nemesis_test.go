@@ -140,12 +140,15 @@ func (f *fleet) shape(r *rand.Rand, _ int) {
 }
 
 // fill uses up a host's disk and waits until its server, which can write no more,
-// has ended. Clients write all the time, so it notices.
+// has ended. Clients write all the time, so it notices. Where systemd starts it again
+// and again, it does not serve.
 func (f *fleet) fill(sid int) {
 	f.t.Helper()
 	f.full[sid] = true
 	f.must(f.host(sid).FillDisk(f.t.Context(), "/var/lib"))
-	ensemble.Eventually(f.t, "the server with the full disk to stop", func() bool { return !f.runs(sid) })
+	ensemble.Eventually(f.t, "the server with the full disk to stop", func() bool {
+		return f.systemd && !f.serves(sid) || !f.systemd && !f.runs(sid)
+	})
 }
 
 // work lets clients work on registers, numbers and a lock. They pause between
@@ -189,11 +192,14 @@ func TestNemesis(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots hosts")
 	}
+	if err := flags.check(); err != nil {
+		t.Fatal(err)
+	}
 	if err := testbed.Check(); err != nil {
 		t.Skip(err)
 	}
 	r := random(t)
-	f := newFleet(t, *flags.hosts)
+	f := newFleet(t, *flags.hosts, testbed.Flavour(*flags.init))
 	prepare(t, f, "/r", "/numbers", "/lock", "/guarded")
 	rec := &recorder{began: time.Now()}
 	var l log

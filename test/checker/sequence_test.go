@@ -41,6 +41,18 @@ func (l *log) fault(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Sprintf(format, args...))
 }
 
+// wrong is what the clients should not have seen. That they saw nothing is wrong too.
+func (l *log) wrong() []string {
+	wrong := slices.Concat(l.faults, wrongTickets(l.tickets), wrongEntries(l.entries))
+	if len(l.tickets) == 0 {
+		wrong = append(wrong, "no client was given a number")
+	}
+	if len(l.entries) == 0 {
+		wrong = append(wrong, "no client wrote under the lock")
+	}
+	return wrong
+}
+
 // takeNumbers creates sequential znodes.
 func takeNumbers(ctx context.Context, c *zk.Conn, l *log) {
 	for ctx.Err() == nil {
@@ -141,38 +153,52 @@ func drop(ctx context.Context, c *zk.Conn) {
 	}
 }
 
-// checkTickets looks for names given twice, and for one that is not higher than one
-// given before it was asked for.
-func checkTickets(t *testing.T, tickets []ticket) {
-	t.Helper()
+// wrongTickets finds names given twice, and those that are not higher than one
+// given before they were asked for.
+func wrongTickets(tickets []ticket) (wrong []string) {
+	byCall := slices.SortedFunc(slices.Values(tickets), func(a, b ticket) int { return a.call.Compare(b.call) })
 	byReturn := slices.SortedFunc(slices.Values(tickets), func(a, b ticket) int { return a.ret.Compare(b.ret) })
-	slices.SortFunc(tickets, func(a, b ticket) int { return a.call.Compare(b.call) })
 	given := make(map[int]bool)
 	highest, i := -1, 0
-	for _, k := range tickets {
+	for _, k := range byCall {
 		for ; i < len(byReturn) && byReturn[i].ret.Before(k.call); i++ {
 			highest = max(highest, byReturn[i].number)
 		}
 		if k.number <= highest {
-			t.Errorf("number %d given after %d had been", k.number, highest)
+			wrong = append(wrong, fmt.Sprintf("number %d given after %d had been", k.number, highest))
 		}
 		if given[k.number] {
-			t.Errorf("number %d given twice", k.number)
+			wrong = append(wrong, fmt.Sprintf("number %d given twice", k.number))
 		}
 		given[k.number] = true
 	}
+	return wrong
 }
 
-// checkEntries looks for a write of one holder between those of another, or after
-// those of a later one.
-func checkEntries(t *testing.T, entries []entry) {
-	t.Helper()
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
-	for i := 1; i < len(entries); i++ {
-		if a, b := entries[i-1], entries[i]; b.token < a.token {
-			t.Errorf("at 0x%x lock 0x%x was held, and at 0x%x still 0x%x", a.at, a.token, b.at, b.token)
+// wrongEntries finds writes of one holder between those of another, or after those
+// of a later one.
+func wrongEntries(entries []entry) (wrong []string) {
+	order := slices.SortedFunc(slices.Values(entries), func(a, b entry) int { return cmp.Compare(a.at, b.at) })
+	for i := 1; i < len(order); i++ {
+		if a, b := order[i-1], order[i]; b.token < a.token {
+			wrong = append(wrong, fmt.Sprintf("at 0x%x lock 0x%x was held, and at 0x%x still 0x%x", a.at, a.token, b.at, b.token))
 		}
 	}
+	return wrong
+}
+
+// lost finds numbers that were acknowledged and are not among the names there are.
+func lost(names []string, tickets []ticket) (wrong []string) {
+	kept := make(map[string]bool, len(names))
+	for _, name := range names {
+		kept[name] = true
+	}
+	for _, k := range tickets {
+		if name := fmt.Sprintf("n-%010d", k.number); !kept[name] {
+			wrong = append(wrong, name+" was acknowledged and is lost")
+		}
+	}
+	return wrong
 }
 
 func TestSequencesAndLocks(t *testing.T) {
@@ -204,11 +230,9 @@ func TestSequencesAndLocks(t *testing.T) {
 func judgeLog(t *testing.T, on cluster, l *log, conns []*zk.Conn) {
 	t.Helper()
 	t.Logf("%d numbers, %d writes under the lock", len(l.tickets), len(l.entries))
-	for _, f := range l.faults {
-		t.Error(f)
+	for _, wrong := range l.wrong() {
+		t.Error(wrong)
 	}
-	checkTickets(t, l.tickets)
-	checkEntries(t, l.entries)
 	for _, c := range conns {
 		c.Close()
 	}
@@ -232,13 +256,7 @@ func checkKept(t *testing.T, c *zk.Conn, tickets []ticket) {
 		names, _, err = c.Children("/numbers")
 		return err == nil
 	})
-	kept := make(map[string]bool, len(names))
-	for _, name := range names {
-		kept[name] = true
-	}
-	for _, k := range tickets {
-		if name := fmt.Sprintf("n-%010d", k.number); !kept[name] {
-			t.Errorf("%s was acknowledged and is lost", name)
-		}
+	for _, wrong := range lost(names, tickets) {
+		t.Error(wrong)
 	}
 }

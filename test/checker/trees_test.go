@@ -23,22 +23,18 @@ func sameTrees(t *testing.T, on cluster) {
 	var why string
 	ensemble.Eventually(t, "all trees to be read", func() bool {
 		on.WaitLevel()
-		var first map[string]string
+		trees := make([]map[string]string, len(conns))
 		for i, c := range conns {
-			tree := make(map[string]string)
-			if err := walk(c, "/", tree); err != nil {
+			trees[i] = make(map[string]string)
+			if err := walk(c, "/", trees[i]); err != nil {
 				return false // a znode of a session that ends meanwhile
 			}
-			if i == 0 {
-				first = tree
-			} else if why = firstDifference(first, tree); why != "" {
-				why = fmt.Sprintf("servers 1 and %d: %s", i+1, why)
-			}
 		}
+		why = difference(trees)
 		if why != "" && !level(on) {
 			return false // something changed between two walks
 		}
-		t.Logf("%d znodes, the same on %d servers", len(first), on.Len())
+		t.Logf("%d znodes, the same on %d servers", len(trees[0]), on.Len())
 		return true
 	})
 	if why != "" {
@@ -79,6 +75,16 @@ func walk(c *zk.Conn, at string, tree map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// difference tells where the trees of servers, by sid from 1 on, are not the same.
+func difference(trees []map[string]string) string {
+	for i, tree := range trees[1:] {
+		if why := firstDifference(trees[0], tree); why != "" {
+			return fmt.Sprintf("servers 1 and %d: %s", i+2, why)
+		}
+	}
+	return ""
 }
 
 func firstDifference(a, b map[string]string) string {
