@@ -19,7 +19,7 @@ const (
 	exitOK         = 0
 	exitFailed     = 1 // the command failed
 	exitUsage      = 2 // the command line is wrong
-	exitDegraded   = 3 // done; the ensemble serves, but not all of it is well
+	exitDegraded   = 3 // done; not all is well, but the ensemble serves, or all of a log but its torn end was read
 	exitNotServing = 4 // done; the ensemble does not serve
 )
 

@@ -267,7 +267,8 @@ func snapshotCreate(env environment) *cli.Command {
 	o := &snapshotOptions{env: env}
 	return &cli.Command{
 		Name: "create", Usage: "make a snapshot from an older one and the logs after it", ArgsUsage: "DATADIR [DATALOGDIR]",
-		Description: "Of the newest state, or of the state at an earlier zxid; the digests in the logs are compared on the way.",
+		Description: "Of the newest state, or of the state at an earlier zxid; the digests in the logs are compared on the way.\n" +
+			"Exits 3 when a snapshot was made of what stands before a torn end of the logs; damage anywhere else is refused.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "zxid", Usage: "of the state after this `ZXID` (default: the last there is)", Destination: &o.zxid},
 			&cli.StringFlag{Name: "to", Usage: "write it into `DIR`", Required: true, Destination: &o.dir},
@@ -303,11 +304,19 @@ func (o *snapshotOptions) create(c *cli.Context) error {
 	if err != nil {
 		return &problem.Problem{Op: "snapshot create", Err: err, Do: "zkctl txnlog verify " + c.Args().First() + " tells how far the logs lead; --zxid stops before"}
 	}
-	return o.output.print(o.env.stdout, made, func(w io.Writer) error {
-		fmt.Fprintf(w, "%s: %d znodes at %v, %s; %d transactions on top of %s\n", made.File, made.Znodes, made.Zxid, humanBytes(made.Bytes), made.Replayed, made.Base)
+	err = o.output.print(o.env.stdout, made, func(w io.Writer) error {
+		base := made.Base
+		if base == "" {
+			base = "an empty tree"
+		}
+		_, err := fmt.Fprintf(w, "%s: %d znodes at %v, %s; %d transactions on top of %s\n", made.File, made.Znodes, made.Zxid, humanBytes(made.Bytes), made.Replayed, base)
 		if made.Mismatches > 0 {
 			fmt.Fprintf(w, "warning: after %d transactions the digest differed from the one in the log\n", made.Mismatches)
 		}
-		return nil
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return unread(o.env.stderr, made.Findings)
 }

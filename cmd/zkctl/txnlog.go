@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -23,8 +24,8 @@ const fileArgs = "FILE... | DATADIR [DATALOGDIR]"
 type txnlogOptions struct {
 	env                              environment
 	from, to, session, after, before string
-	types, paths                     cli.StringSlice
-	data, yes, dryRun                bool
+	types, paths, snapshots          cli.StringSlice
+	data, yes, dryRun, noDigests     bool
 	depth, top                       int
 	output                           output
 }
@@ -96,7 +97,8 @@ func txnlogDump(env environment) *cli.Command {
 	return &cli.Command{
 		Name: "dump", Usage: "print transactions, one a line", ArgsUsage: fileArgs,
 		Description: "Each line has the time of the leader's clock, zxid, session, cxid and what was done; parts of a multi stand below it, indented.\n" +
-			"With -o json one object a line. Logs are read as a stream, also while a server writes them.",
+			"With -o json one object a line. Logs are read as a stream, also while a server writes them. What cannot be read is told on\n" +
+			"stderr: exit status 3 when only the end is torn, 1 when a file is damaged.",
 		Flags: append(o.filterFlags(),
 			&cli.BoolFlag{Name: "data", Usage: "with the content of znodes: quoted, in JSON base64", Destination: &o.data},
 			o.output.flag(outputTable, outputJSON)),
@@ -118,32 +120,59 @@ func (o *txnlogOptions) dump(ctx context.Context, files inspect.Files, d inspect
 	w := bufio.NewWriterSize(o.env.stdout, 64<<10)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	err := inspect.Dump(ctx, files.Logs, d, func(e *inspect.Entry) error {
+	findings, err := inspect.Dump(ctx, files.Logs, d, func(e *inspect.Entry) error {
 		if o.output == outputJSON {
 			return enc.Encode(e)
 		}
 		_, err := fmt.Fprintln(w, e)
 		return err
 	})
-	if err = errors.Join(w.Flush(), err); errors.Is(err, storage.ErrCorrupt) {
-		return &problem.Problem{Op: "txnlog dump", Err: err, Do: "zkctl txnlog verify on the whole data directory tells whether it is only a torn end"}
+	if flushed := w.Flush(); err == nil {
+		err = flushed
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return unread(o.env.stderr, findings)
+}
+
+// unread tells on stderr what of the files could not be read, a line each, and
+// returns the exit status for the gravest of it.
+func unread(stderr io.Writer, findings []inspect.Finding) error {
+	for _, f := range findings {
+		fmt.Fprintln(stderr, "zkctl:", f)
+		if f.Grade == inspect.Damage && f.Do != "" {
+			fmt.Fprintf(stderr, "  try: %s\n", f.Do)
+		}
+	}
+	return verdict(inspect.Worst(findings))
 }
 
 func txnlogVerify(env environment) *cli.Command {
 	o := &txnlogOptions{env: env}
 	return &cli.Command{
-		Name: "verify", Usage: "check logs: checksums, contents, order and gaps, the end", ArgsUsage: fileArgs,
+		Name: "verify", Usage: "check logs: checksums, contents, order and gaps, the end, digests", ArgsUsage: fileArgs,
 		Description: "Exits 0 when all is whole, 3 when only the end is torn, which the next start of a server cuts, and 1 when something is damaged or missing.\n" +
-			"A data directory is checked as one history, in which a snapshot may bridge a gap.",
-		Flags: []cli.Flag{o.output.flag(outputTable, outputJSON, outputYAML)},
+			"A data directory is checked as one history, in which a snapshot may bridge a gap. The digests of the tree that logs carry\n" +
+			"(from release 3.6 on) are compared with a tree that is replayed on a snapshot in the directory; the last line tells which.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "snapshot", Usage: "replay on this snapshot `FILE`, or one of this directory (repeatable)", Destination: &o.snapshots},
+			&cli.BoolFlag{Name: "no-digests", Usage: "leave the digests out, which need the tree in memory", Destination: &o.noDigests},
+			o.output.flag(outputTable, outputJSON, outputYAML),
+		},
 		Action: func(c *cli.Context) error {
 			files, err := findFiles(c, storage.KindLog)
 			if err != nil {
 				return err
 			}
-			r, err := inspect.VerifyLogs(c.Context, files)
+			if list := o.snapshots.Value(); len(list) > 0 {
+				more, err := inspect.Find(storage.KindSnapshot, list...)
+				if err != nil {
+					return &problem.Problem{Op: "txnlog verify", Err: err, Do: "name a snapshot with --snapshot, or a directory with some"}
+				}
+				files.Snapshots = more.Snapshots
+			}
+			r, err := inspect.VerifyLogs(c.Context, files, inspect.VerifyOptions{NoDigests: o.noDigests})
 			if err != nil {
 				return err
 			}
@@ -177,8 +206,38 @@ func writeLogReport(w io.Writer, r *inspect.LogReport, to screen) error {
 		return err
 	}
 	writeFindings(w, r.Findings, to)
+	if r.Digests != nil {
+		fmt.Fprintln(w, digestLine(r.Digests))
+	}
 	_, err := fmt.Fprintf(w, "%d transactions in %s: %s\n", txns, files(len(r.Files)), judgement(r.Worst()))
 	return err
+}
+
+// digestLine says which digests were compared, and why others were not.
+func digestLine(d *inspect.DigestCheck) string {
+	var b strings.Builder
+	b.WriteString("digests: ")
+	switch base := d.Base; {
+	case d.Compared == 0:
+		b.WriteString("none compared")
+	default:
+		if base == "" {
+			base = "an empty tree"
+		}
+		fmt.Fprintf(&b, "%d compared, from %v to %v, replayed on %s: ", d.Compared, d.From, d.To, base)
+		if d.Differ > 0 {
+			fmt.Fprintf(&b, "%d differ", d.Differ)
+		} else {
+			b.WriteString("all agree")
+		}
+	}
+	if rest := d.Unsettled + d.Skipped; rest > 0 {
+		fmt.Fprintf(&b, "; %d not compared", rest)
+	}
+	if d.Why != "" {
+		fmt.Fprintf(&b, " (%s)", d.Why)
+	}
+	return b.String()
 }
 
 func judgement(g inspect.Grade) string {
@@ -225,7 +284,13 @@ func txnlogStats(env environment) *cli.Command {
 				return err
 			}
 			s, err := inspect.Stats(c.Context, files.Logs, f, o.depth, o.top)
-			return errors.Join(o.output.print(env.stdout, s, func(w io.Writer) error { return writeLogStats(w, s, env.screen()) }), err)
+			if err != nil {
+				return err
+			}
+			if err := o.output.print(env.stdout, s, func(w io.Writer) error { return writeLogStats(w, s, env.screen()) }); err != nil {
+				return err
+			}
+			return unread(env.stderr, s.Findings)
 		},
 	}
 }

@@ -2,9 +2,6 @@ package inspect
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 
 	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/storage/disk"
@@ -17,18 +14,23 @@ type DumpOptions struct {
 }
 
 // Dump reads log files in order and calls visit with each transaction that the
-// filter chooses. It holds one record at a time. An error wraps
-// [storage.ErrCorrupt] where a file is damaged; a file that ends inside a record,
-// as the newest one of a running server may, is that too.
-func Dump(ctx context.Context, logs []string, o DumpOptions, visit func(*Entry) error) error {
-	for _, path := range logs {
-		err := eachRecord(ctx, path, func(at int64, rec storage.Record) error {
+// filter chooses. It holds one record at a time. What cannot be read is among the
+// findings, not skipped: a torn end, as the newest file of a running or a killed
+// server may have it, damage, or that there was no transaction at all. After damage it
+// goes on with the next file. The error is the disk's, or that of visit.
+func Dump(ctx context.Context, logs []string, o DumpOptions, visit func(*Entry) error) ([]Finding, error) {
+	ends, sizes, any := newEndings(ctx, logs), make([]int64, len(logs)), false
+	for i, path := range logs {
+		_, size, err := ends.each(i, func(at int64, rec storage.Record) error {
+			any = true
+			ends.goesOn(rec.Zxid)
 			if to := o.Filter.To; to != 0 && uint64(rec.Zxid) > uint64(to) {
-				return nil // need not be decoded
+				return errSkip // zxids rise in a file
 			}
 			e, err := newEntry(path, at, rec, o.Data)
 			if err != nil {
-				return fmt.Errorf("%s: %w at offset %d: %w", path, storage.ErrCorrupt, at, err)
+				ends.unknown(path, at, err)
+				return nil
 			}
 			if !o.Filter.Match(&e) {
 				return nil
@@ -36,10 +38,16 @@ func Dump(ctx context.Context, logs []string, o DumpOptions, visit func(*Entry) 
 			return visit(&e)
 		})
 		if err != nil {
-			return err
+			return ends.findings, err
+		}
+		sizes[i] = size
+	}
+	if !any && len(ends.findings) == 0 {
+		for i, path := range logs {
+			ends.empty(path, sizes[i])
 		}
 	}
-	return nil
+	return ends.findings, nil
 }
 
 // eachRecord calls visit with every record of a file and its offset.
@@ -53,20 +61,5 @@ func eachRecordOn(ctx context.Context, fsys disk.FS, path string, visit func(int
 		return err
 	}
 	defer l.Close()
-	for {
-		at := l.Offset()
-		rec, err := l.Next()
-		if errors.Is(err, io.EOF) {
-			return ctx.Err()
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = visit(at, rec)
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return eachRecordOf(ctx, l, visit)
 }

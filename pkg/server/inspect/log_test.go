@@ -65,12 +65,12 @@ func TestDumpOfJavaLogs(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			files := find(t, storage.KindLog, filepath.Join("../storage/testdata", release))
 			var b strings.Builder
-			err := Dump(t.Context(), files.Logs, DumpOptions{Data: true}, func(e *Entry) error {
+			findings, err := Dump(t.Context(), files.Logs, DumpOptions{Data: true}, func(e *Entry) error {
 				fmt.Fprintf(&b, "%s+%d %v\n", filepath.Base(e.File), e.Offset, e)
 				return nil
 			})
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || len(findings) > 0 {
+				t.Fatal(findings, err)
 			}
 			golden(t, release+"-log", b.String())
 		})
@@ -145,7 +145,7 @@ func wantFindings(t *testing.T, got []Finding, want ...string) {
 
 func TestVerifyJavaLogs(t *testing.T) {
 	for _, release := range releases() {
-		r, err := VerifyLogs(t.Context(), find(t, storage.KindLog, filepath.Join("../storage/testdata", release)))
+		r, err := VerifyLogs(t.Context(), find(t, storage.KindLog, filepath.Join("../storage/testdata", release)), VerifyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,12 +170,12 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{"a file is missing", func(t *testing.T, dir string) { remove(t, log(dir, "log.6")); remove(t, log(dir, "snapshot.a")) },
 			[]string{"damage transactions are missing between 0x5 and 0xc"}, Damage},
 		{"a file is missing, which a snapshot bridges", func(t *testing.T, dir string) {
+			snapshotAt(t, dir, 0xb)
 			remove(t, log(dir, "log.1"))
-			rename(t, log(dir, "snapshot.a"), log(dir, "snapshot.b"))
 			remove(t, log(dir, "log.6"))
 		}, nil, ""},
 		{"a gap that a snapshot bridges", func(t *testing.T, dir string) {
-			rename(t, log(dir, "snapshot.a"), log(dir, "snapshot.b"))
+			snapshotAt(t, dir, 0xb)
 			remove(t, log(dir, "log.6"))
 		}, []string{"note zxids go on with 0xc after 0x5; a snapshot holds"}, Note},
 		{"a file was copied to another name", func(t *testing.T, dir string) { rename(t, log(dir, "log.1"), log(dir, "log.2")) },
@@ -183,7 +183,12 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{"not a log", func(t *testing.T, dir string) { flip(t, log(dir, "log.c"), 0) },
 			[]string{"damage the file's header"}, Damage},
 		{"an empty file", func(t *testing.T, dir string) { truncate(t, log(dir, "log.c"), 0) },
-			[]string{"note the file holds no transaction"}, Note},
+			[]string{"note the file is empty"}, Note},
+		{"a snapshot that is not of that zxid", func(t *testing.T, dir string) {
+			remove(t, log(dir, "log.6"))
+			remove(t, log(dir, "log.1"))
+			rename(t, log(dir, "snapshot.a"), log(dir, "snapshot.b"))
+		}, []string{"damage after 0xd the tree replayed on"}, Damage},
 		{"going back", func(t *testing.T, dir string) { rename(t, log(dir, "log.6"), log(dir, "log.d")) },
 			[]string{"damage transactions are missing", "note the file is named", "damage zxids go back from 0x10 to 0x6"}, Damage},
 	} {
@@ -194,7 +199,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := VerifyLogs(t.Context(), files)
+			r, err := VerifyLogs(t.Context(), files, VerifyOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,6 +213,14 @@ func TestVerifyFindsDamage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// snapshotAt makes a snapshot of a directory's state at a zxid in it.
+func snapshotAt(t *testing.T, dir string, zxid Zxid) {
+	t.Helper()
+	if _, err := Create(t.Context(), CreateOptions{Files: find(t, storage.KindOther, dir), Zxid: &zxid, Dir: filepath.Join(dir, "version-2")}); err != nil {
+		t.Fatal(err)
 	}
 }
 

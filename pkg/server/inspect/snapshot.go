@@ -169,7 +169,7 @@ type SnapshotReport struct {
 }
 
 // Worst is the gravest grade found, "" when there is nothing.
-func (r *SnapshotReport) Worst() Grade { return worst(r.Findings) }
+func (r *SnapshotReport) Worst() Grade { return Worst(r.Findings) }
 
 // VerifySnapshots reads snapshots whole: checksum, every znode, and the digest
 // where it must agree. The error is that of the disk.

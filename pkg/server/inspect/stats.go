@@ -32,6 +32,8 @@ type LogStats struct {
 	Types   []Count   `json:"types"`         // most frequent first
 	Paths   []Count   `json:"path_prefixes"` // most bytes first; a multi counts once for each
 	Clients []Count   `json:"sessions"`      // most frequent first
+	// Findings are what of the logs could not be read, and is not counted.
+	Findings []Finding `json:"findings"`
 }
 
 // maxNames bounds what is counted apart; what comes later counts as "(others)".
@@ -43,7 +45,7 @@ func Stats(ctx context.Context, logs []string, f Filter, depth, top int) (*LogSt
 	s := &LogStats{Epochs: []int64{}}
 	types, prefixes, sessions := counter{}, counter{}, counter{}
 	second, inSecond := int64(0), int64(0)
-	err := Dump(ctx, logs, DumpOptions{Filter: f}, func(e *Entry) error {
+	findings, err := Dump(ctx, logs, DumpOptions{Filter: f}, func(e *Entry) error {
 		s.add(e)
 		types.add(e.Type, e.Bytes)
 		sessions.add(e.Session.String(), e.Bytes)
@@ -62,6 +64,7 @@ func Stats(ctx context.Context, logs []string, f Filter, depth, top int) (*LogSt
 		}
 		return nil
 	})
+	s.Findings = findings
 	byTxns := func(a, b Count) int { return cmp.Or(cmp.Compare(b.Txns, a.Txns), cmp.Compare(a.Name, b.Name)) }
 	byBytes := func(a, b Count) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Name, b.Name)) }
 	s.Types, s.Paths, s.Clients = types.list(byTxns, 0), prefixes.list(byBytes, top), sessions.list(byTxns, top)

@@ -2,9 +2,7 @@ package inspect
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/zkctl/zkctl/pkg/server/storage"
@@ -49,14 +47,21 @@ type LogFile struct {
 
 // LogReport is the result of VerifyLogs.
 type LogReport struct {
-	Files    []LogFile `json:"files"`
-	Findings []Finding `json:"findings"`
+	Files    []LogFile    `json:"files"`
+	Digests  *DigestCheck `json:"digest_check,omitempty"` // absent when they were not to be compared
+	Findings []Finding    `json:"findings"`
+}
+
+// VerifyOptions say what VerifyLogs leaves out.
+type VerifyOptions struct {
+	NoDigests bool // what needs the tree in memory
 }
 
 // Worst is the gravest grade found, "" when there is nothing.
-func (r *LogReport) Worst() Grade { return worst(r.Findings) }
+func (r *LogReport) Worst() Grade { return Worst(r.Findings) }
 
-func worst(list []Finding) Grade {
+// Worst is the gravest grade in a list, "" when it is empty.
+func Worst(list []Finding) Grade {
 	var w Grade
 	for _, f := range list {
 		if f.Grade == Damage || w != Damage && f.Grade == Torn || w == "" {
@@ -68,79 +73,44 @@ func worst(list []Finding) Grade {
 
 // verifier follows a history over several files.
 type verifier struct {
-	ctx    context.Context
+	*endings
 	files  Files
 	report LogReport
-	last   int64 // zxid
-	any    bool  // there was a record
+	any    bool // there was a record
+	digest *digestCheck
 }
 
-// VerifyLogs reads all of the log files: checksums, what the records hold, and
-// that zxids go on without a gap. Two files given by name only need not be one
+// VerifyLogs reads all of the log files: checksums, what the records hold, that
+// zxids go on without a gap, and the digests of the tree that they carry, by
+// replaying them on one of the snapshots. Two files given by name only need not be one
 // history; the files of a directory must be, but for what a snapshot bridges.
 // The error is that of the disk; what is wrong with the files is in the report.
-func VerifyLogs(ctx context.Context, files Files) (*LogReport, error) {
-	v := &verifier{ctx: ctx, files: files}
-	v.report.Findings = []Finding{}
+func VerifyLogs(ctx context.Context, files Files, o VerifyOptions) (*LogReport, error) {
+	v := &verifier{endings: newEndings(ctx, files.Logs), files: files}
+	if !o.NoDigests {
+		v.digest = newDigestCheck(files)
+	}
 	for i, path := range files.Logs {
-		if err := v.file(path, v.newest(i)); err != nil {
+		in := LogFile{File: path}
+		var err error
+		in.End, in.Bytes, err = v.each(i, func(at int64, rec storage.Record) error { return v.record(&in, at, rec) })
+		if err != nil {
 			return nil, err
 		}
+		if n := len(v.findings); in.Records == 0 && (n == 0 || v.findings[n-1].File != path) {
+			v.empty(path, in.Bytes)
+		}
+		v.report.Files = append(v.report.Files, in)
 	}
+	if v.digest != nil {
+		v.report.Digests = v.digest.end()
+	}
+	v.report.Findings = v.findings
 	return &v.report, nil
 }
 
-// newest tells whether no file behind that one has a record.
-func (v *verifier) newest(i int) bool {
-	for _, path := range v.files.Logs[i+1:] {
-		l, err := storage.OpenLog(path)
-		if err != nil {
-			return false // found again later
-		}
-		_, err = l.Next()
-		l.Close()
-		if !errors.Is(err, io.EOF) {
-			return false
-		}
-	}
-	return true
-}
-
-func (v *verifier) file(path string, newest bool) error {
-	l, err := storage.OpenLog(path)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	in := LogFile{File: path, Bytes: l.Size()}
-	for err == nil {
-		err = v.ctx.Err()
-		if err == nil {
-			err = v.next(l, &in)
-		}
-	}
-	in.End = l.Offset()
-	v.report.Files = append(v.report.Files, in)
-	var d *storage.DamageError
-	switch {
-	case errors.Is(err, io.EOF):
-		if in.Records == 0 {
-			v.find(Note, path, 0, "the file holds no transaction", "")
-		}
-		return nil
-	case errors.As(err, &d):
-		return v.damaged(l, d, newest)
-	}
-	return err
-}
-
-// next reads and judges one record.
-func (v *verifier) next(l *storage.LogReader, in *LogFile) error {
-	at := l.Offset()
-	rec, err := l.Next()
-	if err != nil {
-		return err
-	}
+// record judges one record.
+func (v *verifier) record(in *LogFile, at int64, rec storage.Record) error {
 	if in.Records == 0 {
 		in.First = Zxid(rec.Zxid)
 		v.checkName(in, at)
@@ -149,12 +119,17 @@ func (v *verifier) next(l *storage.LogReader, in *LogFile) error {
 	x, err := txn.Decode(rec.Data)
 	switch {
 	case err != nil:
-		v.find(Damage, in.File, at, fmt.Sprintf("a record that no server up to 3.9 writes (%v)", err), adviceDamage)
+		v.unknown(in.File, at, err)
 	case x.Digest != nil:
 		in.Digests++
 	}
+	if err == nil && v.digest != nil {
+		if err := v.digest.record(v.endings, in.File, at, x); err != nil {
+			return err
+		}
+	}
 	in.Records++
-	in.Last, v.last, v.any = Zxid(rec.Zxid), rec.Zxid, true
+	in.Last, v.any = Zxid(rec.Zxid), true
 	return nil
 }
 
@@ -196,31 +171,4 @@ func (v *verifier) bridged(zxid int64) bool {
 		}
 	}
 	return false
-}
-
-func (v *verifier) damaged(l *storage.LogReader, d *storage.DamageError, newest bool) error {
-	what := string(d.Flaw)
-	if !newest {
-		switch d.Flaw {
-		case storage.FlawShort, storage.FlawMarker: // how an Apache server leaves a file; the next must go on
-			v.find(Note, d.Path, d.Offset, what, "")
-		default:
-			v.find(Damage, d.Path, d.Offset, what+"; newer log files follow", adviceDamage)
-		}
-		return nil
-	}
-	why, err := l.Torn(d)
-	if err != nil {
-		return err
-	}
-	if why == "" {
-		v.find(Torn, d.Path, d.Offset, what, adviceTorn)
-		return nil
-	}
-	v.find(Damage, d.Path, d.Offset, what+"; this is no torn end, since "+why, adviceDamage)
-	return nil
-}
-
-func (v *verifier) find(g Grade, file string, at int64, what, do string) {
-	v.report.Findings = append(v.report.Findings, Finding{Grade: g, File: file, Offset: at, Zxid: Zxid(v.last), What: what, Do: do})
 }

@@ -102,11 +102,13 @@ func (l *LogReader) readHeader() error {
 	}
 	l.off = int64(n)
 	if h == [logHeaderSize]byte{} {
-		l.off, l.err = 0, l.end(FlawNoHeader) // made, but its header never reached the disk
+		l.off = 0                   // also in what end says
+		l.err = l.end(FlawNoHeader) // made, but its header never reached the disk
 		return nil
 	}
 	if binary.BigEndian.Uint32(h[:]) != logMagic {
-		l.off, l.err = 0, l.damage(FlawHeader)
+		l.off = 0
+		l.err = l.damage(FlawHeader)
 		return nil
 	}
 	l.mark = decodeMark(binary.BigEndian.Uint64(h[markAt:]))
