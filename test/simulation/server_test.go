@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"math/rand"
 	"slices"
+	"strings"
 	"sync"
-	"syscall"
 	"testing/synctest"
 	"time"
 
@@ -50,7 +50,9 @@ type server struct {
 	before   zab.Zxid         // the last of synced before the newest batch
 	instead  [][]zab.Proposal // what an interrupted truncation or install may have made of it
 	epochs   zab.Epochs       // as the disk has confirmed them
-	tampered bool             // bits were flipped
+	damage   damage           // to files at rest
+	mute     bool             // it has no vote: its history was set aside
+	slowness slowness
 
 	committedLog []zab.Proposal // as it was applied when the server ended
 }
@@ -78,6 +80,7 @@ const dataDir = "/data"
 // start boots the server from its disk.
 func (s *server) start() {
 	if s.peer != nil || s.why != "" {
+		s.rejoin()
 		return
 	}
 	r, err := s.recover()
@@ -91,6 +94,7 @@ func (s *server) start() {
 	if !r.HasEpochs {
 		c.Epochs = zab.Epochs{Accepted: c.LastZxid.Epoch(), Current: c.LastZxid.Epoch()}
 	}
+	s.mute, c.Rejoin = r.Rejoin, r.Rejoin
 	s.remember(c.LastZxid, c.Epochs)
 	for _, rec := range r.Window {
 		c.Window = append(c.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
@@ -128,14 +132,12 @@ func (s *server) recover() (*storage.Recovered, error) {
 // refused judges why a server does not start.
 func (s *server) refused(err error) {
 	s.trace("%d does not start: %v", s.sid, err)
-	if errors.Is(err, faultdisk.ErrStopped) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) {
+	if isDiskFault(err) {
 		s.crash(s.keep())
 		return
 	}
 	s.why = err.Error()
-	if !s.tampered {
-		s.fault("%d does not start on a disk that nobody damaged: %v", s.sid, err)
-	}
+	s.demand(s.wayOut(err))
 }
 
 // remember finds what the disk held among what it may hold.
@@ -148,12 +150,21 @@ func (s *server) remember(last zab.Zxid, epochs zab.Epochs) {
 		}
 	}
 	r := recovery{last: last, synced: lastOf(s.synced), epochs: epochs, kept: s.epochs, known: lastOf(s.log) == last, changing: len(s.instead) > 0}
-	if err := r.check(s.sid); err != nil && s.tampered && last >= s.before {
-		s.trace("%v, of the batch that was synced last", err)
+	if s.mute { // it counts for nothing, so it may lack anything
+		r.changing, r.kept.Current = true, 0
+		if s.damaged("acceptedEpoch") {
+			r.kept.Accepted = 0
+		}
+	}
+	if err := r.check(s.sid); err != nil && s.untold(r) {
+		s.trace("%v; nothing told of it", err)
 		s.undecided = true
+	} else if err != nil && s.tampered() {
+		s.fault("%v (%s)", err, strings.Join(s.damage.done, ", "))
 	} else {
 		s.demand(err)
 	}
+	s.epochs = epochs
 	s.log = slices.Clone(s.log)
 	s.written, s.synced, s.before, s.instead = s.log, s.log, min(s.before, last), nil
 	s.applied = 0
@@ -180,7 +191,15 @@ func (s *server) exit(err error) {
 	s.fd.Restart()
 	s.fd.Fail("", "", nil)
 	s.fd.Limit(0)
+	s.fd.Short(0, nil)
+	if s.world.rnd.Intn(2) == 0 {
+		s.fd.Evict(s.keep())
+	}
 	s.ended()
+	if s.tampered() && !isDiskFault(err) {
+		s.why = err.Error()
+		s.demand(s.wayOut(err))
+	}
 }
 
 // keep is how a crash of this seed treats what was not synced.
@@ -197,7 +216,7 @@ func (s *server) keep() faultdisk.Keep {
 func (s *server) ended() {
 	s.committedLog = upTo(s.log, s.applied)
 	s.pipe, s.store, s.peer, s.jobs, s.held, s.rebasing, s.received, s.syncs = nil, nil, nil, nil, nil, 0, nil, nil
-	s.inbox, s.place = nil, zab.RoleChange{}
+	s.inbox, s.place, s.slowness.writing = nil, zab.RoleChange{}, nil
 	for _, l := range slices.Clone(s.links) {
 		if l.learner == s.sid || l.leader == s.sid {
 			s.breakLink(l)
@@ -316,22 +335,29 @@ func (s *server) toDisk(r zab.Ready) {
 
 // work does the first count jobs with one sync, as quorum's disk does.
 func (s *server) work(count int) {
-	if count = min(count, len(s.jobs)); s.peer == nil || count == 0 {
+	done := s.slowness.writing
+	if count = min(count, len(s.jobs)); s.peer == nil || count == 0 && done == nil || s.waits() {
 		return
 	}
-	done := s.jobs[:count]
-	s.jobs = s.jobs[count:]
-	for _, j := range done {
-		if err := s.one(j); err != nil {
-			s.exit(err)
+	if done == nil {
+		done = s.jobs[:count]
+		s.jobs = s.jobs[count:]
+		for _, j := range done {
+			if err := s.one(j); err != nil {
+				s.exit(err)
+				return
+			}
+		}
+		if s.slowness.writing = done; s.waits() {
 			return
 		}
 	}
+	s.slowness.writing = nil
 	if err := s.sync(); err != nil {
 		s.exit(err)
 		return
 	}
-	mark := done[count-1].Mark
+	mark := done[len(done)-1].Mark
 	s.trace("%d durable up to %s", s.sid, lastOf(s.synced))
 	if s.rebasing <= mark {
 		s.rebasing = 0
@@ -370,7 +396,9 @@ func (s *server) one(j job) error {
 	if err := s.store.WriteEpochs(storage.Epochs(*j.Epochs)); err != nil {
 		return err
 	}
-	s.epochs = *j.Epochs
+	if s.epochs = *j.Epochs; s.epochs.Current > 0 {
+		s.copied()
+	}
 	return nil
 }
 
@@ -475,9 +503,7 @@ func (s *server) judge() {
 		s.fault("%d has %d digests that differ", s.sid, n)
 	}
 	s.pipe.View(func(t *tree.Tree) { s.demand(s.history.tree(s.sid, zab.Zxid(t.LastZxid()), t.Digest())) })
-	s.demand(s.history.durable(s.config.Ensemble.HasQuorum, func(sid zab.Sid, order []zab.Proposal) bool {
-		return isPrefix(order, s.server(sid).synced)
-	}))
+	s.demand(s.history.durable(s.config.Ensemble.HasQuorum, s.holds))
 }
 
 // serve checks what makes it right to serve clients.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/storage/disk/faultdisk"
 	"github.com/zkctl/zkctl/pkg/server/tree"
 	"github.com/zkctl/zkctl/pkg/server/zab"
@@ -188,7 +187,7 @@ func (w *world) ticks() {
 // fail makes something go wrong.
 func (w *world) fail() {
 	a, b := w.servers[w.rnd.Intn(len(w.servers))], w.servers[w.rnd.Intn(len(w.servers))]
-	switch k := w.rnd.Intn(16); {
+	switch k := w.rnd.Intn(18); {
 	case k <= 1 && a.peer != nil:
 		w.trace("crash %d", a.sid)
 		a.crash(a.keep())
@@ -219,6 +218,8 @@ func (w *world) fail() {
 		w.advance(time.Duration(w.rnd.Intn(6000)) * time.Millisecond)
 	case k == 13:
 		w.clients[w.rnd.Intn(len(w.clients))].leave()
+	case k <= 15:
+		w.trouble(a)
 	default:
 		w.trace("the network heals")
 		clear(w.cuts)
@@ -238,28 +239,6 @@ func (w *world) ring() {
 	}
 }
 
-// decay flips a bit on the disk of a server that is down, of one server a run.
-func (w *world) decay(s *server) {
-	if s.peer != nil || len(w.servers) < 3 || slices.ContainsFunc(w.servers, func(o *server) bool { return o.tampered }) {
-		return
-	}
-	dir := path.Join(dataDir, storage.VersionDir)
-	infos, err := s.fd.ReadDir(dir)
-	if err != nil || len(infos) == 0 {
-		return
-	}
-	in := infos[w.rnd.Intn(len(infos))]
-	if in.Size == 0 || !strings.Contains(in.Name, "log.") && !strings.Contains(in.Name, "snapshot.") {
-		return
-	}
-	off, bit := w.rnd.Intn(int(in.Size)), uint(w.rnd.Intn(8))
-	if in.Size > 600 && strings.HasPrefix(in.Name, "log.") {
-		off = w.rnd.Intn(600) // not among the zeros behind the records
-	}
-	w.trace("a bit of %s of %d flips at %d", in.Name, s.sid, off)
-	s.tampered = s.fd.Flip(path.Join(dir, in.Name), off, bit)
-}
-
 // calm plays without faults.
 func (w *world) calm(moves int) {
 	for range moves {
@@ -271,11 +250,14 @@ func (w *world) calm(moves int) {
 // a client asks is done, and all trees are the same.
 func (w *world) heal() {
 	w.trace("faults end")
+	w.healing = true
 	clear(w.cuts)
 	for _, s := range w.servers {
 		s.fd.Fail("", "", nil)
 		s.fd.Limit(0)
 		s.fd.StopAfter(1 << 30)
+		s.fd.Short(0, nil)
+		s.well()
 	}
 	w.converge()
 }
@@ -287,7 +269,7 @@ func (w *world) converge() {
 		for _, s := range w.servers {
 			s.start()
 		}
-		if !w.config.Ensemble.HasQuorum(func(sid zab.Sid) bool { return w.server(sid).why == "" }) {
+		if !w.config.Ensemble.HasQuorum(func(sid zab.Sid) bool { return w.server(sid).why == "" && !w.server(sid).mute }) {
 			return // corruption was named, and too many others are missing for a rejoin
 		}
 		w.ticks()
@@ -302,7 +284,6 @@ func (w *world) converge() {
 				c.act()
 			}
 		case len(w.history.order) >= before+20:
-			w.rejoin()
 			if w.equal() {
 				return
 			}
@@ -310,19 +291,6 @@ func (w *world) converge() {
 	}
 	if !w.over() {
 		w.fault("no recovery:\n    %s", w.describe())
-	}
-}
-
-// rejoin empties the disk of a server that found corruption, as an operator does when
-// all others are whole.
-func (w *world) rejoin() {
-	for _, s := range w.servers {
-		if s.why != "" {
-			w.trace("%d rejoins", s.sid)
-			s.fd, s.why, s.log, s.written, s.synced, s.epochs = faultdisk.New(), "", nil, nil, nil, zab.Epochs{}
-			s.instead = nil
-			s.start()
-		}
 	}
 }
 

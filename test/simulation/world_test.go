@@ -28,6 +28,7 @@ type world struct {
 	clients []*client
 	history history
 	faults  []string // broken promises
+	healing bool     // the faults have ended
 
 	// undecided ends a run that shows nothing more: a bit flipped in what a server
 	// synced last, which cannot be told from a write that a crash tore.

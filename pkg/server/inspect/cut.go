@@ -66,6 +66,9 @@ func Cut(ctx context.Context, o CutOptions) (*CutReport, error) {
 		return r, nil
 	}
 	a := newAside(fsys, "cut", o.Now)
+	for _, dir := range dirs {
+		p.dirs = append(p.dirs, filepath.Join(dir, storage.VersionDir))
+	}
 	err = p.carryOut(a, o.Zxid)
 	r.Aside = append(r.Aside, a.Moved...)
 	return r, err
@@ -89,6 +92,7 @@ type cutPlan struct {
 	logs      []string // newest first
 	shorten   string
 	lost      int64
+	dirs      []string // version-2 of each
 }
 
 func planCut(ctx context.Context, fsys disk.FS, files Files, zxid Zxid) (*cutPlan, error) {
@@ -149,6 +153,9 @@ func (p *cutPlan) carryOut(a *aside, zxid Zxid) error {
 			return err
 		}
 	}
+	if err := p.forgetReached(a.fs); err != nil {
+		return err
+	}
 	for _, path := range append(p.snapshots, p.logs...) {
 		if err := a.move(path); err != nil {
 			return fmt.Errorf("set %s aside: %w", path, err)
@@ -171,6 +178,20 @@ func (p *cutPlan) carryOut(a *aside, zxid Zxid) error {
 		return fmt.Errorf("shorten %s: %w", p.shorten, err)
 	}
 	return a.moved(p.shorten, to)
+}
+
+// forgetReached removes what says that the files that are to go must be there.
+func (p *cutPlan) forgetReached(fsys disk.FS) error {
+	for _, dir := range p.dirs {
+		err := fsys.Remove(filepath.Join(dir, storage.ReachedName))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err = errors.Join(err, fsys.SyncDir(dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // chain finds out whether snapshots and logs lead to a zxid.

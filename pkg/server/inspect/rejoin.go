@@ -1,12 +1,9 @@
 package inspect
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -40,10 +37,7 @@ func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (move
 		}
 	}
 	first := filepath.Join(list[0], storage.VersionDir)
-	if accepted, err = promised(fsys, first, accepted); err != nil {
-		return nil, err
-	}
-	if err := storage.AnnounceRejoin(fsys, first, accepted); err != nil {
+	if err := storage.AnnounceRejoin(fsys, first, promised(fsys, first, accepted)); err != nil {
 		return nil, err
 	}
 	a := newAside(fsys, "damaged", now)
@@ -57,21 +51,13 @@ func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (move
 
 // promised raises an epoch to that of currentEpoch, where it can be read: what is
 // accepted is never below it.
-func promised(fsys disk.FS, dir string, accepted int64) (int64, error) {
+func promised(fsys disk.FS, dir string, accepted int64) int64 {
 	for _, name := range storage.EpochNames() {
-		text, err := disk.ReadFile(fsys, filepath.Join(dir, name), 1<<20)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		line, _, _ := strings.Cut(string(text), "\n")
-		if epoch, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64); err == nil {
+		if epoch, ok := storage.ReadEpoch(fsys, filepath.Join(dir, name)); ok {
 			accepted = max(accepted, epoch)
 		}
 	}
-	return accepted, nil
+	return accepted
 }
 
 // history lists what a server's history is made of, in the order in which it has to
@@ -91,7 +77,7 @@ func history(fsys disk.FS, homes []string) ([]string, error) {
 			case in.Dir:
 			case slices.Contains(storage.EpochNames(), name):
 				epochs = append(epochs, path)
-			case name == storage.IntentName, strings.HasPrefix(name, "snapshot."), strings.HasPrefix(name, "log."), strings.HasPrefix(name, "partial."):
+			case name == storage.IntentName, name == storage.ReachedName, strings.HasPrefix(name, "snapshot."), strings.HasPrefix(name, "log."), strings.HasPrefix(name, "partial."):
 				rest = append(rest, path)
 			}
 		}

@@ -89,7 +89,7 @@ func (s *Store) encode(records []Record) (int64, error) {
 
 // begin makes the next log file. Its header and its name are durable before
 // the first record is written, so that a file without a header never held
-// one.
+// one; and so is what tells when the file is missing.
 func (s *Store) begin(zxid int64) error {
 	path := filepath.Join(s.logDir, LogName(zxid))
 	f, err := s.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
@@ -101,6 +101,9 @@ func (s *Store) begin(zxid int64) error {
 		return errors.Join(err, f.Close())
 	}
 	if err := s.fs.SyncDir(s.logDir); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := s.reach(s.last, zxid); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	s.seg = g

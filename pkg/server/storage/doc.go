@@ -6,10 +6,11 @@
 // # Directories
 //
 //	dataDir/version-2/snapshot.<zxid>   tree after that zxid (hex)
-//	dataDir/version-2/acceptedEpoch     decimal, no newline
+//	dataDir/version-2/acceptedEpoch     decimal, and a second line: see guard
 //	dataDir/version-2/currentEpoch
 //	logDir/version-2/log.<zxid>         log whose first transaction that is
 //	dataDir/zkctl.lock                  held while a server runs
+//	dataDir/version-2/zkctl.reached     what must be there: see reached
 //	dataDir/version-2/zkctl.intent      only while a truncation or the
 //	                                    install of a snapshot is under way
 //

@@ -28,32 +28,35 @@ type Epochs struct {
 // (QuorumPeer.loadDataBase) and refuses contents that make no sense.
 func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 	zxidEpoch := max(epochOf(s.last), 0)
-	accepted, hasAccepted, err := s.readEpoch(acceptedName)
+	accepted, err := s.readEpoch(acceptedName)
 	if err != nil {
 		return Epochs{}, false, err
 	}
-	current, hasCurrent, err := s.readEpoch(currentName)
+	current, err := s.readEpoch(currentName)
 	if err != nil {
 		return Epochs{}, false, err
 	}
-	e = Epochs{Accepted: accepted, Current: current}
-	if !hasAccepted {
+	e = Epochs{Accepted: accepted.value, Current: current.value}
+	if !accepted.found {
 		e.Accepted = zxidEpoch
 	}
 	rejoins, err := s.rejoins()
 	if err != nil {
 		return Epochs{}, false, err
 	}
-	if s.rejoin = rejoins && current == 0; rejoins && !s.rejoin { // its removal was interrupted
+	if s.rejoin = rejoins && current.value == 0; rejoins && !s.rejoin { // its removal was interrupted
 		if err := s.forgetRejoin(); err != nil {
 			return Epochs{}, false, err
 		}
 	}
-	if !hasCurrent && !s.rejoin {
+	if err := s.missingEpoch(accepted, current); err != nil {
+		return Epochs{}, true, err
+	}
+	if !current.found && !s.rejoin {
 		e.Current = zxidEpoch
 	}
 	if e.Current < zxidEpoch && !s.rejoin {
-		if e.Current, err = s.repairCurrent(Epochs{accepted, e.Current}, zxidEpoch); err != nil {
+		if e.Current, err = s.repairCurrent(Epochs{accepted.value, e.Current}, zxidEpoch); err != nil {
 			return Epochs{}, true, err
 		}
 	}
@@ -61,7 +64,7 @@ func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 		return Epochs{}, true, fmt.Errorf("%w: %s holds %d, less than the %d of %s; restore both from a backup, or let this server copy the state from the leader: zkctl server rejoin",
 			ErrCorrupt, filepath.Join(s.snapDir, acceptedName), e.Accepted, e.Current, currentName)
 	}
-	return e, hasAccepted || hasCurrent, nil
+	return e, accepted.found || current.found, nil
 }
 
 // repairCurrent finds the epoch that an interrupted change was to write. A learner
@@ -74,8 +77,8 @@ func (s *Store) repairCurrent(e Epochs, zxidEpoch int64) (int64, error) {
 	if _, err := s.fs.Stat(filepath.Join(s.snapDir, updatingName)); err == nil {
 		return zxidEpoch, nil
 	}
-	if next, ok, err := s.readEpoch(currentName + ".tmp"); err == nil && ok && next >= zxidEpoch {
-		return next, nil
+	if next, err := s.readEpoch(currentName + ".tmp"); err == nil && next.found && next.value >= zxidEpoch {
+		return next.value, nil
 	}
 	if e.Accepted >= zxidEpoch {
 		return zxidEpoch, nil
@@ -84,22 +87,55 @@ func (s *Store) repairCurrent(e Epochs, zxidEpoch int64) (int64, error) {
 		ErrCorrupt, filepath.Join(s.snapDir, currentName), e.Current, acceptedName, e.Accepted, s.last)
 }
 
-func (s *Store) readEpoch(name string) (epoch int64, found bool, err error) {
+// missingEpoch refuses one file without the other: that never is on the disk when
+// this package wrote the one with its checksum, see [Store.WriteEpochs].
+func (s *Store) missingEpoch(accepted, current epochFile) error {
+	name := ""
+	switch {
+	case accepted.guarded && !current.found && !s.rejoin:
+		name = currentName
+	case current.guarded && !accepted.found:
+		name = acceptedName
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s is missing; %s", ErrCorrupt, filepath.Join(s.snapDir, name), wayOut)
+}
+
+// epochFile is what a file holds.
+type epochFile struct {
+	value   int64
+	found   bool
+	guarded bool // with a checksum: this package wrote it
+}
+
+func (s *Store) readEpoch(name string) (epochFile, error) {
 	path := filepath.Join(s.snapDir, name)
 	b, err := disk.ReadFile(s.fs, path, epochLimit)
 	if notExist(err) {
-		return 0, false, nil
+		return epochFile{}, nil
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("read epoch: %w", err)
+		return epochFile{}, fmt.Errorf("read epoch: %w", err)
 	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	v, err := strconv.ParseInt(strings.TrimSuffix(line, "\r"), 10, 64)
-	if err != nil || v < 0 || line[0] == '+' {
-		return 0, false, fmt.Errorf("%w: %s holds %q where an epoch is expected; write the decimal epoch of the last leader into it, or restore it from a backup",
-			ErrCorrupt, path, line)
+	text, guarded, err := unguard(strings.TrimSuffix(name, ".tmp"), b)
+	if err != nil {
+		return epochFile{}, fmt.Errorf("%s: %w; %s", path, err, wayOut)
 	}
-	return v, true, nil
+	line, ok := oneLine(text)
+	v, err := strconv.ParseInt(line, 10, 64)
+	if !ok || err != nil || v < 0 || line[0] == '+' {
+		return epochFile{}, fmt.Errorf("%w: %s holds %q where an epoch is expected; %s", ErrCorrupt, path, text, wayOut)
+	}
+	return epochFile{v, true, guarded}, nil
+}
+
+// ReadEpoch reads one of the files that hold an epoch, by its path. ok is false when
+// it is not there, or damaged.
+func ReadEpoch(fsys disk.FS, path string) (epoch int64, ok bool) {
+	s := &Store{fs: fsys, snapDir: filepath.Dir(path)}
+	e, err := s.readEpoch(filepath.Base(path))
+	return e.value, err == nil && e.found
 }
 
 // WriteEpochs makes both epochs durable, acceptedEpoch first, so that it is
@@ -112,10 +148,7 @@ func (s *Store) WriteEpochs(e Epochs) error {
 	if e.Accepted < e.Current || e.Current < 0 {
 		return fmt.Errorf("write epochs: current %d above accepted %d", e.Current, e.Accepted)
 	}
-	if err := s.writeEpoch(acceptedName, e.Accepted); err != nil {
-		return s.fail(err)
-	}
-	if err := s.writeEpoch(currentName, e.Current); err != nil {
+	if err := s.writeBoth(e); err != nil {
 		return s.fail(err)
 	}
 	if s.rejoin && e.Current > 0 { // it has the history that its leader began with
@@ -126,13 +159,34 @@ func (s *Store) WriteEpochs(e Epochs) error {
 	return nil
 }
 
-func (s *Store) writeEpoch(name string, epoch int64) error {
-	have, found, err := s.readEpoch(name)
-	if err == nil && found && have == epoch {
+// writeBoth writes the first acceptedEpoch of a directory without a checksum until
+// currentEpoch is there: with one it says that the other must be.
+func (s *Store) writeBoth(e Epochs) error {
+	current, err := s.readEpoch(currentName)
+	if err == nil && !current.found && !s.rejoin {
+		if err := s.writeEpoch(acceptedName, e.Accepted, false); err != nil {
+			return err
+		}
+		if err := s.writeEpoch(currentName, e.Current, true); err != nil {
+			return err
+		}
+	}
+	if err := s.writeEpoch(acceptedName, e.Accepted, true); err != nil {
+		return err
+	}
+	return s.writeEpoch(currentName, e.Current, true)
+}
+
+func (s *Store) writeEpoch(name string, epoch int64, guarded bool) error {
+	have, err := s.readEpoch(name)
+	if err == nil && have == (epochFile{epoch, true, guarded}) {
 		return s.clearUpdating(name)
 	}
-	path := filepath.Join(s.snapDir, name)
-	if err := disk.WriteAtomic(s.fs, path, strconv.AppendInt(nil, epoch, 10), 0o644); err != nil {
+	path, text := filepath.Join(s.snapDir, name), strconv.AppendInt(nil, epoch, 10)
+	if guarded {
+		text = guard(name, string(text))
+	}
+	if err := disk.WriteAtomic(s.fs, path, text, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return s.clearUpdating(name)

@@ -23,6 +23,8 @@ type intent struct {
 	zxid, limit int64
 }
 
+func (in intent) String() string { return fmt.Sprintf("%s 0x%x 0x%x", in.verb, in.zxid, in.limit) }
+
 const (
 	verbTruncate = "truncate"
 	verbInstall  = "install"
@@ -41,8 +43,7 @@ func (s *Store) announce(verb string, zxid int64) (intent, error) {
 	for _, f := range append(snaps, logs...) {
 		in.limit = max(in.limit, f.Zxid)
 	}
-	text := fmt.Sprintf("%s 0x%x 0x%x\n", in.verb, in.zxid, in.limit)
-	if err := disk.WriteAtomic(s.fs, s.intentPath(), []byte(text), 0o644); err != nil {
+	if err := disk.WriteAtomic(s.fs, s.intentPath(), guard(intentName, in.String()), 0o644); err != nil {
 		return intent{}, fmt.Errorf("write %s: %w", s.intentPath(), err)
 	}
 	return in, nil
@@ -58,8 +59,10 @@ func (s *Store) finishIntent() error {
 		return fmt.Errorf("read intent: %w", err)
 	}
 	var in intent
-	n, err := fmt.Sscanf(string(b), "%s 0x%x 0x%x\n", &in.verb, &in.zxid, &in.limit)
-	if err != nil || n != 3 || in.verb != verbTruncate && in.verb != verbInstall {
+	text, _, bad := unguard(intentName, b)
+	line, single := oneLine(text)
+	n, err := fmt.Sscanf(line, "%s 0x%x 0x%x", &in.verb, &in.zxid, &in.limit)
+	if bad != nil || !single || in.String() != line || err != nil || n != 3 || in.verb != verbTruncate && in.verb != verbInstall {
 		return fmt.Errorf("%w: %s holds %q; in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
 			ErrCorrupt, s.intentPath(), b)
 	}
@@ -100,6 +103,9 @@ func (s *Store) carryOut(in intent) error {
 		if path == "" {
 			return s.forgetIntent()
 		}
+	}
+	if err := s.reach(in.zxid, 0); err != nil {
+		return err
 	}
 	if err := s.cut(in.zxid, in.verb == verbInstall); err != nil {
 		return err

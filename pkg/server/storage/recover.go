@@ -50,6 +50,9 @@ func (s *Store) Recover(ctx context.Context) (*Recovered, error) {
 	if err := s.closeSegment(); err != nil {
 		return nil, s.fail(err)
 	}
+	if err := s.loadReached(); err != nil {
+		return nil, err
+	}
 	if err := s.finishIntent(); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,9 @@ func (s *Store) Recover(ctx context.Context) (*Recovered, error) {
 		return nil, p.because(err)
 	}
 	if err := p.reachesSkipped(); err != nil {
+		return nil, err
+	}
+	if err := p.reaches(logs); err != nil {
 		return nil, err
 	}
 	if err := s.adopt(p, len(snaps) == 0 && len(logs) == 0); err != nil {

@@ -3,7 +3,6 @@ package storage
 import (
 	"fmt"
 	"path/filepath"
-	"strconv"
 
 	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 )
@@ -46,10 +45,9 @@ func (s *Store) forgetRejoin() error {
 // EpochNames must go next, and then the rest of the history.
 func AnnounceRejoin(fsys disk.FS, dir string, accepted int64) error {
 	s := &Store{fs: fsys, snapDir: dir}
-	if have, found, err := s.readEpoch(acceptedName); err != nil || !found || have < accepted {
-		path := filepath.Join(dir, acceptedName)
-		if err := disk.WriteAtomic(s.fs, path, strconv.AppendInt(nil, accepted, 10), 0o644); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
+	if have, ok := ReadEpoch(fsys, filepath.Join(dir, acceptedName)); !ok || have < accepted {
+		if err := s.writeEpoch(acceptedName, accepted, true); err != nil {
+			return err
 		}
 	}
 	if err := disk.WriteAtomic(s.fs, s.rejoinPath(), []byte("the history of this server was set aside; it has no vote until it has copied the leader's\n"), 0o644); err != nil {

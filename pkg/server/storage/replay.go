@@ -138,7 +138,7 @@ func (p *replay) record(rec Record, path string) error {
 	}
 	x, err := txn.Decode(rec.Data)
 	if err != nil {
-		return fmt.Errorf("log %s: %w: %w", path, ErrCorrupt, err)
+		return fmt.Errorf("log %s: %w: %w; %s", path, ErrCorrupt, err, wayOut)
 	}
 	p.r.Tree.Apply(x)
 	p.r.Tree.SetLastZxid(x.Zxid)
@@ -170,7 +170,7 @@ func (p *replay) mayFollow(zxid int64, path string) error {
 		return p.mayBeFirst(zxid, path)
 	}
 	if follows(p.last, zxid) {
-		return nil
+		return p.comesAfter(zxid, path)
 	}
 	return fmt.Errorf("%w: transactions are missing: %s goes on with 0x%x after 0x%x; restore the missing log files, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
 		ErrCorrupt, path, zxid, p.last)
@@ -187,8 +187,8 @@ func (p *replay) mayBeFirst(zxid int64, path string) error {
 		p.warn("there is no snapshot, and the log starts with 0x%x; replaying it, since snapshot.trust.empty is set", zxid)
 		return nil
 	}
-	return fmt.Errorf("%w: %s has no snapshot, but %s starts with 0x%x; restore the snapshots, or set snapshot.trust.empty=true for one start if there never was one",
-		ErrCorrupt, p.s.snapDir, path, zxid)
+	return fmt.Errorf("%w: %s has no snapshot, but %s starts with 0x%x; set snapshot.trust.empty=true for one start if there never was one; else %s",
+		ErrCorrupt, p.s.snapDir, path, zxid, wayOut)
 }
 
 // repeated accepts a record that is in the log already when it is the same.

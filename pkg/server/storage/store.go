@@ -93,6 +93,7 @@ type Store struct {
 	rejoin    bool  // see RejoinName
 	last      int64 // zxid of the last record appended or recovered
 	seg       *segment
+	reached   reached // as its file says
 	buf       []byte
 	sinceRoll Load
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/zkctl/zkctl/pkg/server/storage/disk"
 )
@@ -104,6 +105,11 @@ func recordAt(b []byte) (int64, bool) {
 // without records go, and the end of the newest file, which may have been
 // read from memory after a sync failed, is written again.
 func (p *replay) settle() error {
+	if log := p.s.reached.log; log != 0 && slices.Contains(p.empty, LogName(log)) {
+		if err := p.s.reach(p.s.reached.last, 0); err != nil {
+			return err
+		}
+	}
 	for _, name := range p.empty {
 		path := filepath.Join(p.s.logDir, name)
 		if err := p.s.fs.Remove(path); err != nil {
