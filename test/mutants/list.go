@@ -40,7 +40,7 @@ func ofStorage() []mutant {
 	return []mutant{
 		{"the log is not synced", storage + "/append.go", "if err := g.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tg.synced = g.pos", "g.synced = g.pos", storage, "."},
 		{"a failed sync is forgotten", storage + "/append.go", `return s.fail(fmt.Errorf("sync log: %w", err))`, `return fmt.Errorf("sync log: %w", err)`, storage, "."},
-		{"a new log's name is not made durable", storage + "/append.go", "if err := s.fs.SyncDir(s.logDir); err != nil {\n\t\treturn errors.Join(err, f.Close())\n\t}\n\ts.seg = g", "s.seg = g", storage, "."},
+		{"a new log's name is not made durable", storage + "/append.go", "if err := s.fs.SyncDir(s.logDir); err != nil {\n\t\treturn errors.Join(err, f.Close())\n\t}\n\tif err := s.reach", "if err := s.reach", storage, "."},
 		{"a record's checksum is not looked at", storage + "/logreader.go", "case uint64(adler32.Checksum(entry)) != sum:", "case uint64(adler32.Checksum(entry)) != sum && sum == 0:", storage, "."},
 		{"a gap in the log is passed over", storage + "/replay.go", "if follows(p.last, zxid) {", "if zxid > p.last {", storage, "."},
 		{"damage anywhere is cut like a torn end", storage + "/replay.go", "if why != \"\" {", "if why == \"never\" {", storage, "."},
@@ -49,6 +49,9 @@ func ofStorage() []mutant {
 		{"a snapshot's seal is not looked at", storage + "/snapread.go", "case binary.BigEndian.Uint64(b) != sum:", "case binary.BigEndian.Uint64(b) != sum && sum == 0:", storage, "."},
 		{"a half-written snapshot is accepted", storage + "/snapread.go", "case len(b) < sealSize || !bytes.Equal(b[8:], sealEnd[:]):", "case len(b) < sealSize || sum == 0 && !bytes.Equal(b[8:], sealEnd[:]):", storage, "."},
 		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[zxid] || int32(zxid) == 0 && p.last >= zxid {", "if p.last >= zxid {", storage, "."},
+		{"a missing log file is not noticed", storage + "/recover.go", "if err := p.reaches(logs); err != nil {", "if err := p.reaches(logs); err != nil && p.last < 0 {", storage, "TestMissing"},
+		{"the end of an epoch may be missing", storage + "/replay.go", "return p.comesAfter(zxid, path)", "return nil", storage, "TestMissing"},
+		{"an epoch's checksum is not looked at", storage + "/guard.go", "if !bytes.Equal(guard(name, text), content) {", "if len(content) == 0 {", storage, "TestEverySmallFile"},
 		{"an epoch that cannot be is accepted", storage + "/epochs.go", "if e.Accepted < e.Current {", "if e.Accepted < 0 {", storage, "."},
 	}
 }
