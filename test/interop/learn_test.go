@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -74,6 +75,50 @@ func learn(t *testing.T, leads, learns kind) {
 	come(t, e, pupil, ensemble.Snap)
 	come(t, e, onlooker, ensemble.Snap)
 
+	c.create("/live", "", 0)
+	sameTrees(t, e)
+	checkDigests(t, e)
+}
+
+// A learner that missed more than the leader has in memory, and little beside the
+// size of a snapshot, gets a DIFF from the log, which 3.4 cannot give.
+func TestLearnersFromLog(t *testing.T) {
+	for _, x := range []struct {
+		leads, learns kind
+		sampled       bool
+	}{{ours, apache, true}, {apache, ours, true}, {ours, apache39, false}, {apache39, ours, false}, {ours, apache34, false}} {
+		if x.sampled || *matrix {
+			t.Run(fmt.Sprintf("%s leads %s", x.leads, x.learns), func(t *testing.T) { learnFromLog(t, x.leads, x.learns) })
+		}
+	}
+}
+
+func learnFromLog(t *testing.T, leads, learns kind) {
+	k := newKinds(t, []kind{leads, leads, learns, learns})
+	o := k.options(1)
+	o.Patience = ensemble.Patience
+	o.Config["preAllocSize"] = "64" // which counts as the log's size
+	e := ensemble.Start(t, o)
+	e.RestartAll()
+	if leader := e.WaitLeader(); leader == pupil {
+		e.Kill(leader)
+		e.WaitLeader(leader)
+		e.Restart(leader)
+		e.WaitAll()
+	}
+	c := dial(t, e.Addr(e.WaitLeader()))
+	large := strings.Repeat("large", 8<<10)
+	for i := range 100 {
+		c.create(fmt.Sprintf("/large-%d", i), large, 0)
+	}
+	crowd(t, c, "/known", 250) // snapshots, and logs without what is large
+	e.WaitLevel()
+	for _, sid := range []int{pupil, onlooker} {
+		e.Kill(sid)
+	}
+	crowd(t, c, "/missed", 600)
+	come(t, e, pupil, ensemble.Diff)
+	come(t, e, onlooker, ensemble.Diff)
 	c.create("/live", "", 0)
 	sameTrees(t, e)
 	checkDigests(t, e)
