@@ -43,11 +43,14 @@ func (w *world) holds(sid zab.Sid, h []zab.Proposal) bool {
 	return isPrefix(h, s.synced) || isPrefix(h, s.damage.lost)
 }
 
-// decay damages files of a server that is down: bits flip, files are emptied or
-// gone. Mostly a quorum of the others is whole.
+// decay damages files of a server that is down, or loses power first: bits flip, files
+// are emptied or gone. Mostly a quorum of the others is whole.
 func (w *world) decay(s *server) {
-	if s.peer != nil || s.mute || len(w.servers) < 3 || !w.quorumWithout(s) && w.rnd.Intn(10) > 0 {
+	if s.mute || len(w.servers) < 3 || !w.quorumWithout(s) && w.rnd.Intn(10) > 0 {
 		return
+	}
+	if s.peer != nil {
+		s.crash(s.keep())
 	}
 	count := 1
 	if w.rnd.Intn(3) == 0 {
@@ -182,11 +185,11 @@ type slowness struct {
 
 // slow makes a disk slow or stuck, or well again.
 func (w *world) slow(s *server) {
-	switch w.rnd.Intn(4) {
-	case 0:
+	switch k := w.rnd.Intn(4); {
+	case k == 0:
 		s.slowness.stuck = true
 		w.trace("%d: the disk is stuck", s.sid)
-	case 1:
+	case k == 1 || s.slowness.stuck || s.slowness.sync > 0:
 		w.trace("%d: the disk is well again", s.sid)
 		s.well()
 	default:
