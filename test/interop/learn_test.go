@@ -86,7 +86,7 @@ func TestLearnersFromLog(t *testing.T) {
 	for _, x := range []struct {
 		leads, learns kind
 		sampled       bool
-	}{{ours, apache, true}, {apache, ours, true}, {ours, apache39, false}, {apache39, ours, false}, {ours, apache34, false}} {
+	}{{ours, apache, true}, {apache, ours, false}, {ours, apache39, false}, {apache39, ours, false}, {ours, apache34, false}} {
 		if x.sampled || *matrix {
 			t.Run(fmt.Sprintf("%s leads %s", x.leads, x.learns), func(t *testing.T) { learnFromLog(t, x.leads, x.learns) })
 		}
