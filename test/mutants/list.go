@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 const (
 	zab        = "./pkg/server/zab"
 	storage    = "./pkg/server/storage"
@@ -9,7 +11,7 @@ const (
 
 // mutants is the list. A name tells what the broken code does.
 func mutants() []mutant {
-	return append(append(ofZab(), ofStorage()...), ofState()...)
+	return slices.Concat(ofZab(), ofStorage(), ofState(), ofApache())
 }
 
 func ofZab() []mutant {
@@ -38,21 +40,21 @@ func ofZab() []mutant {
 
 func ofStorage() []mutant {
 	return []mutant{
-		{"the log is not synced", storage + "/append.go", "if err := g.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tg.synced = g.pos", "g.synced = g.pos", storage, "."},
-		{"a failed sync is forgotten", storage + "/append.go", `return s.fail(fmt.Errorf("sync log: %w", err))`, `return fmt.Errorf("sync log: %w", err)`, storage, "."},
-		{"a new log's name is not made durable", storage + "/append.go", "if err := s.fs.SyncDir(s.logDir); err != nil {\n\t\treturn errors.Join(err, f.Close())\n\t}\n\tif err := s.reach", "if err := s.reach", storage, "."},
-		{"a record's checksum is not looked at", storage + "/logreader.go", "case uint64(adler32.Checksum(entry)) != sum:", "case uint64(adler32.Checksum(entry)) != sum && sum == 0:", storage, "."},
-		{"a gap in the log is passed over", storage + "/replay.go", "if follows(p.last, zxid) {", "if zxid > p.last {", storage, "."},
-		{"damage anywhere is cut like a torn end", storage + "/replay.go", "if why != \"\" {", "if why == \"never\" {", storage, "."},
-		{"what was synced is not noted behind it", storage + "/append.go", "return g.writeMark(mark{from: g.synced})", "return nil", storage, "."},
-		{"a recovered log is not noted as synced", storage + "/tail.go", "if err == nil && p.tail.mark.valid(p.tail.size) {", "if err == nil && p.tail == nil {", storage, "."},
-		{"a snapshot's seal is not looked at", storage + "/snapread.go", "case binary.BigEndian.Uint64(b) != sum:", "case binary.BigEndian.Uint64(b) != sum && sum == 0:", storage, "."},
-		{"a half-written snapshot is accepted", storage + "/snapread.go", "case len(b) < sealSize || !bytes.Equal(b[8:], sealEnd[:]):", "case len(b) < sealSize || sum == 0 && !bytes.Equal(b[8:], sealEnd[:]):", storage, "."},
-		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[s.zxid] || int32(s.zxid) == 0 && p.last >= s.zxid {", "if p.last >= s.zxid {", storage, "."},
+		{"the log is not synced", storage + "/append.go", "if err := g.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tg.synced = g.pos", "g.synced = g.pos", storage, "^TestEveryCrashPointOfAppend$"},
+		{"a failed sync is forgotten", storage + "/append.go", `return s.fail(fmt.Errorf("sync log: %w", err))`, `return fmt.Errorf("sync log: %w", err)`, storage, "^TestFailedSyncStopsAcknowledging$"},
+		{"a new log's name is not made durable", storage + "/append.go", "if err := s.fs.SyncDir(s.logDir); err != nil {\n\t\treturn errors.Join(err, f.Close())\n\t}\n\tif err := s.reach", "if err := s.reach", storage, "^TestEveryCrashPointOfAppend$"},
+		{"a record's checksum is not looked at", storage + "/logreader.go", "case uint64(adler32.Checksum(entry)) != sum:", "case uint64(adler32.Checksum(entry)) != sum && sum == 0:", storage, "^TestEveryByteOfLogIsGuarded$"},
+		{"a gap in the log is passed over", storage + "/replay.go", "if follows(p.last, zxid) {", "if zxid > p.last {", storage, "^TestDamage$"},
+		{"damage anywhere is cut like a torn end", storage + "/replay.go", "if why != \"\" {", "if why == \"never\" {", storage, "^TestDamage$"},
+		{"what was synced is not noted behind it", storage + "/append.go", "return g.writeMark(mark{from: g.synced})", "return nil", storage, "^TestEveryByteOfLogIsGuarded$"},
+		{"a recovered log is not noted as synced", storage + "/tail.go", "if err == nil && p.tail.mark.valid(p.tail.size) {", "if err == nil && p.tail == nil {", storage, "^TestEveryByteOfOlderLogIsGuarded$"},
+		{"a snapshot's seal is not looked at", storage + "/snapread.go", "case binary.BigEndian.Uint64(b) != sum:", "case binary.BigEndian.Uint64(b) != sum && sum == 0:", storage, "^TestEveryByteOfSnapshotIsGuarded$"},
+		{"a half-written snapshot is accepted", storage + "/snapread.go", "case len(b) < sealSize || !bytes.Equal(b[8:], sealEnd[:]):", "case len(b) < sealSize || sum == 0 && !bytes.Equal(b[8:], sealEnd[:]):", storage, "^TestEveryByteOfSnapshotIsGuarded$"},
+		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[s.zxid] || int32(s.zxid) == 0 && p.last >= s.zxid {", "if p.last >= s.zxid {", storage, "^TestSkippedSnapshotWasALeaders$"},
 		{"a missing log file is not noticed", storage + "/recover.go", "if err := p.reaches(logs); err != nil {", "if err := p.reaches(logs); err != nil && p.last < 0 {", storage, "TestMissing"},
 		{"the end of an epoch may be missing", storage + "/replay.go", "return p.comesAfter(zxid, path)", "return nil", storage, "TestMissing"},
 		{"an epoch's checksum is not looked at", storage + "/guard.go", "if !bytes.Equal(guard(name, text), content) {", "if !bytes.Equal(guard(name, text), content) && len(content) == 0 {", storage, "TestEverySmallFile"},
-		{"an epoch that cannot be is accepted", storage + "/epochs.go", "if e.Accepted < e.Current {", "if e.Accepted < 0 {", storage, "."},
+		{"an epoch that cannot be is accepted", storage + "/epochs.go", "if e.Accepted < e.Current {", "if e.Accepted < 0 {", storage, "^TestReadEpochs$"},
 	}
 }
 
@@ -60,7 +62,7 @@ func ofState() []mutant {
 	return []mutant{
 		{"ephemerals outlive their session", "pkg/server/tree/apply.go", "for _, path := range t.Ephemerals(h.ClientID) {", "for _, path := range t.Ephemerals(0) {", "./pkg/server/tree", "."},
 		{"a session outlives its close", "pkg/server/tree/apply.go", "t.removeSession(h.ClientID)\n}", "}", "./pkg/server/tree", "."},
-		{"digests are not compared", pipeline + "/apply.go", "if have := p.tree.Digest(); have != t.Digest.Tree {", "if have := p.tree.Digest(); have == 0 {", pipeline, "."},
+		{"digests are not compared", pipeline + "/apply.go", "if have := p.tree.Digest(); have != t.Digest.Tree {", "if have := p.tree.Digest(); have == 0 {", pipeline, "^TestDigestMismatch$"},
 		{"the whole: acknowledged before synced", storage + "/append.go", "if err := g.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tg.synced = g.pos", "g.synced = g.pos", simulation, "TestSimulation"},
 	}
 }

@@ -21,7 +21,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -42,35 +44,67 @@ func all(ctx context.Context, run string) error {
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
+	list := slices.DeleteFunc(mutants(), func(m mutant) bool { return !wanted.MatchString(m.name) })
+	if len(list) == 0 {
+		return fmt.Errorf("no mutant's name matches %q", run)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var alive []string
-	caught := 0
-	for _, m := range mutants() {
-		if !wanted.MatchString(m.name) {
-			continue
-		}
-		began := time.Now()
-		by, err := m.try(ctx)
+	for r := range tryAll(ctx, list) {
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return fmt.Errorf("%s: %w", m.name, err)
-		case by == "":
-			alive = append(alive, m.name)
-			by = "NOBODY"
-		default:
-			caught++
+			continue
+		case r.err != nil:
+			stop(fmt.Errorf("%s: %w", r.name, r.err))
+			continue
+		case r.by == "":
+			alive = append(alive, r.name)
+			r.by = "NOBODY"
 		}
-		fmt.Printf("%-52s caught by %s (%v)\n", m.name, by, time.Since(began).Round(time.Second))
+		fmt.Printf("%-60s caught by %s (%v)\n", r.name, r.by, r.took.Round(time.Second))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if len(alive) > 0 {
 		return fmt.Errorf("%d mutants were not noticed: %s", len(alive), strings.Join(alive, "; "))
 	}
-	if caught == 0 {
-		return fmt.Errorf("no mutant's name matches %q", run)
-	}
-	fmt.Printf("%d mutants, all of them noticed\n", caught)
+	fmt.Printf("%d mutants, all of them noticed\n", len(list))
 	return nil
+}
+
+// outcome is what became of a mutant.
+type outcome struct {
+	mutant
+	by   string // the test that noticed; "" for none
+	err  error  // why it could not be tried
+	took time.Duration
+}
+
+// tryAll tries mutants, two at a time: most of the time is the linker's, which uses
+// one processor. When ctx ends those that are left fail at once.
+func tryAll(ctx context.Context, list []mutant) <-chan outcome {
+	todo, done := make(chan mutant), make(chan outcome, len(list))
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for m := range todo {
+				began := time.Now()
+				by, err := m.try(ctx)
+				done <- outcome{m, by, err, time.Since(began)}
+			}
+		})
+	}
+	go func() {
+		for _, m := range list {
+			todo <- m
+		}
+		close(todo)
+		workers.Wait()
+		close(done)
+	}()
+	return done
 }
 
 // A mutant is one way to break the code, and a suite that should notice.
@@ -94,7 +128,7 @@ func (m mutant) try(ctx context.Context) (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "mutant.test")
-	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "-overlay", overlay, m.pkg).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags", "-s -w", "-o", binary, "-overlay", overlay, m.pkg).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it does not compile: %w\n%s", err, out)
 	}
 	cmd := exec.CommandContext(ctx, binary, "-test.run", m.test, "-test.failfast", "-test.timeout", "5m")

@@ -42,6 +42,12 @@ func TestStuckSnapshotHoldsUpNothing(t *testing.T) {
 	if _, err := io.ReadFull(r, make([]byte, 1)); err != nil { // it is under way, and stuck
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = r.Close() })
+	soon, cancel := context.WithTimeout(t.Context(), patience/5)
+	defer cancel()
+	if err := f.p.Alive(soon); err != nil {
+		t.Fatal(err)
+	}
 	c.must(proto.OpSetData, setData("/n1", "later", -1))
 	c.must(proto.OpExists, watched("/n1", false))
 	if _, err := f.p.Snapshot(); err != nil {

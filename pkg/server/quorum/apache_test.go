@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/zab"
@@ -180,6 +181,7 @@ func TestVainDialsLeaveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = conn.SetDeadline(time.Now().Add(patience / 5))
 		if _, err := readGreeting(bufio.NewReader(conn)); err != nil {
 			t.Fatal(err)
 		}
@@ -193,6 +195,7 @@ func TestVainDialsLeaveNothing(t *testing.T) {
 	}
 	for range 20 {
 		conn := u.dial(greeting{sid: int64(u.election.cfg.Self)}) // refused
+		_ = conn.SetDeadline(time.Now().Add(patience / 5))
 		u.expectClosed(conn)
 		_ = conn.Close()
 	}

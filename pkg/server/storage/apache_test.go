@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zkctl/zkctl/pkg/server/storage/disk/faultdisk"
 )
@@ -65,27 +66,31 @@ func TestTruncateWithFailingDisk(t *testing.T) {
 }
 
 // A snapshot that does not get on, on a stuck disk or a slow one, holds up neither
-// the log nor what asks for figures (ZOOKEEPER-2201, 3531).
+// the log nor what asks for figures (ZOOKEEPER-3531).
 func TestStuckSnapshotHoldsUpNothing(t *testing.T) {
 	s, _ := mustOpen(t, testOptions(faultdisk.New()))
 	mustAppend(t, s, recs(1, 4)...)
 	slow := &slowSnapshot{zxid: 4, started: make(chan bool), release: make(chan bool)}
-	done := make(chan error)
+	written, logged := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := s.WriteSnapshot(slow, nil)
-		done <- err
+		written <- err
 	}()
 	<-slow.started
-	mustAppend(t, s, recs(5, 9)...)
-	if err := s.Roll(); err != nil {
-		t.Error(err)
+	go func() {
+		_ = s.Stats()
+		logged <- errors.Join(s.Append(recs(5, 9)), s.Sync(), s.Roll(), s.WriteEpochs(Epochs{1, 1}))
+	}()
+	select {
+	case err := <-logged:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the log waits for the snapshot")
 	}
-	if err := s.WriteEpochs(Epochs{1, 1}); err != nil {
-		t.Error(err)
-	}
-	_ = s.Stats()
 	close(slow.release)
-	if err := <-done; err != nil {
+	if err := <-written; err != nil {
 		t.Error(err)
 	}
 }

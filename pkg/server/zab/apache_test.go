@@ -1,6 +1,7 @@
 package zab
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -147,7 +148,9 @@ func TestSlowDiskBetweenRoles(t *testing.T) {
 	}
 	for _, v := range []Packet{voteOf(2, 2), voteOf(3, 2)} {
 		v.Vote.PeerEpoch = 6
-		b.step(v)
+		if err := b.Step(v); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.LinkUp(2)
 	if err := b.Step(Packet{Kind: LeaderInfo, From: 2, Epoch: 7, Zxid: z(7, 0)}); err != nil {
@@ -190,5 +193,33 @@ func TestFixedMembership(t *testing.T) {
 		Packet{Kind: UpToDate, From: 3, Zxid: -1})
 	if f.next != nil || len(f.members.Voters) != 3 || !f.role.Serving {
 		t.Errorf("a follower takes on %v, %v", f.next, f.members)
+	}
+}
+
+// TestCounterRunsOut: the last zxid of an epoch is never given out; the leader steps
+// down before, and whoever leads next goes on with the first of a new epoch
+// (ZOOKEEPER-1277).
+func TestCounterRunsOut(t *testing.T) {
+	b := newEstablished(t)
+	last := MakeZxid(1, maxCounter-1)
+	b.history.logged, b.history.committed = last-1, last-1
+	if err := b.Propose(Proposal{Zxid: last}); err != nil {
+		t.Fatal(err)
+	}
+	b.step(Packet{Kind: Ack, From: 2, Zxid: last})
+	if err := b.Propose(Proposal{Zxid: last + 1}); !errors.Is(err, ErrEpochFull) {
+		t.Fatal(err)
+	}
+	if b.settle(); b.role.Role != Looking || b.Status().LastCommitted != last {
+		t.Fatalf("%+v, committed %s", b.role, b.Status().LastCommitted)
+	}
+	own := Vote{Leader: 3, Zxid: last, PeerEpoch: 1, Round: b.round}
+	b.step(Packet{Kind: Notification, From: 1, Vote: own}, Packet{Kind: Notification, From: 2, Vote: own},
+		Packet{Kind: FollowerInfo, From: 2, Epoch: 1}, Packet{Kind: AckEpoch, From: 2, Zxid: last, Epoch: 1}, Packet{Kind: Ack, From: 2, Zxid: MakeZxid(2, 0)})
+	if !b.role.Serving || b.NextZxid() != MakeZxid(2, 1) {
+		t.Fatalf("%+v, next is %s", b.role, b.NextZxid())
+	}
+	if err := b.Propose(Proposal{Zxid: MakeZxid(2, 1)}); err != nil {
+		t.Fatal(err)
 	}
 }
