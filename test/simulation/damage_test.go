@@ -117,13 +117,14 @@ func (r recovery) epochsKept() bool {
 }
 
 // rejoin does what an operator does with `zkctl server rejoin`: while the others serve,
-// what is damaged is set aside. The command may fail or be killed, and is given again.
+// or with --force at any time, what is damaged is set aside. The command may fail or be
+// killed, and is given again.
 func (s *server) rejoin() {
 	epoch, ok := s.leaderWithout(s)
-	if !ok || s.peer != nil {
+	if s.peer != nil || !ok && s.world.rnd.Intn(4) > 0 {
 		return
 	}
-	s.trace("%d rejoins, epoch %d", s.sid, epoch)
+	s.trace("%d rejoins, epoch %d, forced %t", s.sid, epoch, !ok)
 	s.fd.Restart()
 	if !s.healing && s.world.rnd.Intn(3) == 0 {
 		s.fd.StopAfter(s.world.rnd.Intn(20))

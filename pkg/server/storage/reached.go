@@ -151,8 +151,8 @@ func (p *replay) reaches(logs []NamedFile) error {
 		return fmt.Errorf("%w: the files in %s end with 0x%x, but 0x%x was on the disk (%s): some are missing; %s",
 			ErrCorrupt, p.s.logDir, p.last, r.last, reachedName, wayOut)
 	}
-	if r.log == 0 || p.last >= r.log {
-		return nil
+	if r.log == 0 || slices.ContainsFunc(logs, func(f NamedFile) bool { return f.Zxid > r.log && !slices.Contains(p.empty, f.Name) }) {
+		return nil // none, or older than others: a purge may have taken it
 	}
 	why := "is missing"
 	if slices.ContainsFunc(logs, func(f NamedFile) bool { return f.Zxid == r.log }) {
@@ -162,7 +162,7 @@ func (p *replay) reaches(logs []NamedFile) error {
 		}
 		defer l.Close()
 		if l.off == logHeaderSize {
-			return nil // it was begun, and nothing written to it
+			return nil
 		}
 		why = "has lost its contents"
 	}

@@ -45,6 +45,13 @@ func TestMissingFiles(t *testing.T) {
 		{"nothing", func(*faultdisk.Disk) bool { return true }, ""},
 		{"the newest log", func(d *faultdisk.Disk) bool { return d.Lose(logs + "log.200000003") }, logs + "log.200000003 is missing"},
 		{"the newest log's contents", func(d *faultdisk.Disk) bool { return d.Empty(logs + "log.200000003") }, logs + "log.200000003 has lost its contents"},
+		{"the newest log, which a snapshot reaches into", func(d *faultdisk.Disk) bool {
+			s, r := mustOpen(t, testOptions(d))
+			if _, err := s.WriteSnapshot(r.Tree.Snapshot(), nil); err != nil {
+				t.Fatal(err)
+			}
+			return s.Close() == nil && d.Lose(logs+"log.200000003")
+		}, logs + "log.200000003 is missing"},
 		{"the end of an epoch", func(d *faultdisk.Disk) bool { return d.Lose(logs + "log.7") }, logs + "log.200000001 came after 0x9, and what is there ends with 0x6"},
 		{"the end of an epoch, emptied", func(d *faultdisk.Disk) bool { return d.Empty(logs + "log.7") }, logs + "log.200000001 came after 0x9"},
 		{"the beginning of an epoch", func(d *faultdisk.Disk) bool { return d.Lose(logs + "log.200000001") }, "transactions are missing"},
