@@ -112,7 +112,7 @@ func (k *kinds) any(of kind) bool {
 func (k *kinds) options(observers int) ensemble.Options {
 	o := options(len(k.kind) - observers)
 	o.Observers = observers
-	o.Config["snapCount"], o.Config["extendedTypesEnabled"], o.Config["initLimit"] = "100", "true", "15"
+	o.Config["snapCount"], o.Config["extendedTypesEnabled"], o.Config["initLimit"] = "100", "true", "25"
 	o.Launch = func(sid int) ensemble.Launcher {
 		return func(config string) *exec.Cmd { return k.launch[k.of(sid)](config) }
 	}
@@ -134,7 +134,7 @@ func (k *kinds) start(t *testing.T) *ensemble.Ensemble {
 func (k *kinds) startRelayed(t *testing.T, observers int) *ensemble.Ensemble {
 	t.Helper()
 	o := k.options(observers)
-	o.Patience = 3 * time.Second // initLimit
+	o.Patience = 5 * time.Second
 	e := ensemble.Start(t, o)
 	e.RestartAll()
 	furnish(t, dial(t, e.Addr(1)), !k.any(apache34))
