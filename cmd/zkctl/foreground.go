@@ -123,7 +123,11 @@ func (o *serverOptions) serve(c *cli.Context) error {
 	notify(log, sd.SdNotifyStopping)
 	if err != nil {
 		err = advise(err, cfg)
-		log.Error("stopped", "err", err)
+		if do := problem.Remedy(err); do != "" {
+			log.Error("stopped", "err", err, "try", do)
+		} else {
+			log.Error("stopped", "err", err)
+		}
 		return err
 	}
 	log.Info("stopped")

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 //	write FILE LINE...          write a file of these lines
 //	lock FILE                   hold the flock of a file until the script ends
 //	installed HOST CONFIG       put zkctl and a zoo.cfg where hosts.yaml has them
+//	flip FILE OFFSET            flip a bit of that byte
 //	torn FILE                   write a log of a session, two znodes, and a part of a record
 //	snapshots DIR N             make snapshot.1 to snapshot.N and a log for each of the server's snapshot.0
 //
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "await": await, "field": field, "snapshots": snapshots,
-			"append": appendLine, "write": writeLines, "lock": lockFile, "installed": installed, "torn": tornLog,
+			"append": appendLine, "write": writeLines, "lock": lockFile, "installed": installed, "torn": tornLog, "flip": flipBit,
 			"ports":    func(ts *testscript.TestScript, _ bool, names []string) { p.set(ts, names) },
 			"ensemble": func(ts *testscript.TestScript, _ bool, args []string) { p.ensemble(ts, args) },
 		},

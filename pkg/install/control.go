@@ -178,7 +178,7 @@ func (c controller) startUnit(ctx context.Context) error {
 	if line := lastError(said); line != "" {
 		err = fmt.Errorf("%s: %w", line, err)
 	}
-	return &problem.Problem{Op: "start", On: c.v.Name, Err: err, Do: "look into " + logFile(c.v) + " there, or journalctl -u " + name}
+	return &problem.Problem{Op: "start", On: c.v.Name, Err: err, Do: onHost(lastAdvice(said)) + "look into " + logFile(c.v) + " there, or journalctl -u " + name}
 }
 
 // stop stops the server, whoever started it; one that does not run is no error.
@@ -229,7 +229,26 @@ func (c controller) failed(op string, err error) error {
 	if line := lastError(string(exit.Stderr)); line != "" {
 		reason = errors.New(line)
 	}
-	return &problem.Problem{Op: op, On: c.v.Name, Err: reason, Do: "look into " + logFile(c.v) + " there"}
+	return &problem.Problem{Op: op, On: c.v.Name, Err: reason, Do: onHost(lastAdvice(string(exit.Stderr))) + "look into " + logFile(c.v) + " there"}
+}
+
+// onHost leads from what a command on the host advises to what else there is to do.
+func onHost(advice string) string {
+	if advice == "" {
+		return ""
+	}
+	return "on that host: " + advice + "; or "
+}
+
+// lastAdvice is what zkctl printed last as the thing to try, "" when it did not.
+func lastAdvice(said string) string {
+	last := ""
+	for line := range strings.Lines(said) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "try: "); ok {
+			last = text
+		}
+	}
+	return last
 }
 
 // lastError is the last line that zkctl printed as an error, without its name.

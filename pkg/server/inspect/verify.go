@@ -31,7 +31,14 @@ type Finding struct {
 
 // String is one line without the advice.
 func (f Finding) String() string {
-	return fmt.Sprintf("%s: %s: %s at offset %d, after zxid %v", f.Grade, f.File, f.What, f.Offset, f.Zxid)
+	place := ""
+	switch {
+	case f.Zxid != 0:
+		place = fmt.Sprintf(" at offset %d, after zxid %v", f.Offset, f.Zxid)
+	case f.Offset != 0:
+		place = fmt.Sprintf(" at offset %d, before any transaction", f.Offset)
+	}
+	return fmt.Sprintf("%s: %s%s: %s", f.Grade, f.File, place, f.What)
 }
 
 // LogFile is what verification saw of one file.
@@ -135,7 +142,7 @@ func (v *verifier) record(in *LogFile, at int64, rec storage.Record) error {
 
 const (
 	adviceTorn   = "nothing: the server cuts it at its next start"
-	adviceDamage = "in an ensemble: zkctl server rejoin; standalone: restore a backup, or zkctl txnlog cut at the last good zxid and lose what follows"
+	adviceDamage = "in an ensemble: zkctl server rejoin --config zoo.cfg --yes; a server alone: restore a backup, or zkctl txnlog cut at the last good zxid and lose what follows"
 )
 
 func (v *verifier) checkName(in *LogFile, at int64) {

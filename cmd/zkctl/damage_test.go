@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -41,5 +42,16 @@ func tornLog(ts *testscript.TestScript, _ bool, args []string) {
 	clear(text[8:16]) // the mark, which Apache's logs do not have
 	end := bytes.LastIndexByte(text, 'B') + 1
 	text = append(text[:end], text[16:40]...)
+	ts.Check(os.WriteFile(path, text, 0o644))
+}
+
+// flipBit damages a file.
+func flipBit(ts *testscript.TestScript, _ bool, args []string) {
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	path := ts.MkAbs(args[0])
+	text, err := os.ReadFile(path)
+	ts.Check(err)
+	text[at] ^= 4
 	ts.Check(os.WriteFile(path, text, 0o644))
 }
