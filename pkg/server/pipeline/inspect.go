@@ -114,6 +114,16 @@ func (p *Pipeline) Receive(r io.Reader) (quorum.Staged, error) {
 	return t, nil
 }
 
+// MembersIn implements [quorum.Machine].
+func (p *Pipeline) MembersIn(s quorum.Staged) string {
+	if t, ok := s.(*tree.Tree); ok {
+		if n, ok := t.Get(tree.ConfigPath); ok {
+			return string(n.Data())
+		}
+	}
+	return ""
+}
+
 func (p *Pipeline) kinds() tree.Options {
 	return tree.Options{ExtendedTypes: p.cfg.ExtendedTypes, Emulate353TTL: p.cfg.Emulate353TTL}
 }

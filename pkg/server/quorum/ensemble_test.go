@@ -212,6 +212,8 @@ func (m *memory) Snapshot() (Snapshot, error) {
 	return memorySnapshot{m.applied, jute.AppendString(b, "/")}, nil
 }
 
+func (m *memory) MembersIn(Staged) string { return "" }
+
 func (m *memory) Receive(r io.Reader) (Staged, error) {
 	m.mu.Lock()
 	m.received++

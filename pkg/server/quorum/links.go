@@ -71,7 +71,7 @@ func (p *Peer) receive(l *link, in packet, staged Staged) {
 	case !ok:
 		return
 	}
-	if err := p.addMembers(&message, in); err != nil {
+	if err := p.addMembers(&message, in, staged); err != nil {
 		p.drop(l, err)
 		return
 	}

@@ -30,6 +30,10 @@ type Machine interface {
 	// that is an io.Closer is closed if it is not to be installed after all.
 	Receive(io.Reader) (Staged, error)
 
+	// MembersIn is the text of the membership that a received snapshot holds
+	// (/zookeeper/config), with its version; "" for none.
+	MembersIn(Staged) string
+
 	// Install makes a received snapshot the state and the base of the log, at
 	// zxid, and returns when that is durable. It is called from the disk
 	// goroutine and may block. Nothing is given to Commit meanwhile; what was

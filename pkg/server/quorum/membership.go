@@ -170,7 +170,7 @@ func (r *Reconfig) MembersOf(data []byte) (*zab.Membership, error) {
 }
 
 // addMembers fills in what a packet of the quorum port says about the membership.
-func (p *Peer) addMembers(out *zab.Packet, in packet) (err error) {
+func (p *Peer) addMembers(out *zab.Packet, in packet, staged Staged) (err error) {
 	if p.cfg.Reconfig == nil {
 		return nil
 	}
@@ -179,6 +179,8 @@ func (p *Peer) addMembers(out *zab.Packet, in packet) (err error) {
 		out.Members, err = p.cfg.Reconfig.MembersOf(out.Data)
 	case zab.NewLeader:
 		out.Members, err = p.cfg.Reconfig.Read(string(in.data), p.inForce())
+	case zab.Snap:
+		out.Members, err = p.cfg.Reconfig.Read(p.machine.MembersIn(staged), p.inForce())
 	}
 	return err
 }

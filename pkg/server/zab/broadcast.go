@@ -25,7 +25,7 @@ func (p *Peer) Propose(pr Proposal) error {
 		return fmt.Errorf("propose %s: %w", pr.Zxid, ErrNotLeader)
 	case pr.Zxid != next:
 		return fmt.Errorf("propose %s: %w %s", pr.Zxid, ErrZxid, next)
-	case pr.Members != nil && p.cfg.Reconfig && (pr.Members.Version != pr.Zxid || p.next != nil):
+	case pr.Members != nil && p.cfg.Reconfig && (pr.Members.Version != pr.Zxid || len(p.next) > 0):
 		return fmt.Errorf("propose %s: %w: another is under way, or the version is not the zxid", pr.Zxid, ErrReconfig)
 	case next.Counter() > p.cfg.EpochSize:
 		p.look()

@@ -57,8 +57,12 @@ func (p *Peer) startElection() {
 func (p *Peer) isVoter() bool { return p.votes(p.cfg.Self) }
 
 // beats is the order of votes: epoch, then zxid, then sid. A server without
-// weight never wins.
+// weight never wins, and loses against every other: its own vote for itself would
+// stand for ever, where a membership that is proposed counts it. (Apache's does.)
 func (p *Peer) beats(a, b Vote) bool {
+	if p.members.IsVoter(b.Leader) && p.members.weight(b.Leader) == 0 && a.Leader != None {
+		return p.members.weight(a.Leader) != 0
+	}
 	order := cmp.Or(cmp.Compare(a.PeerEpoch, b.PeerEpoch), cmp.Compare(a.Zxid, b.Zxid), cmp.Compare(a.Leader, b.Leader))
 	return order > 0 && p.members.weight(a.Leader) != 0
 }

@@ -168,6 +168,7 @@ func (p *Peer) onSyncMode(in Packet) error {
 		p.out.install(in.Zxid)
 		p.history.install(in.Zxid)
 		p.forget()
+		p.see(in.Members)
 	default:
 		p.sync = SyncDiff
 	}
@@ -250,9 +251,7 @@ func (p *Peer) takeMembers(m *Membership) {
 		return
 	}
 	p.following.members = m
-	if p.next != nil && p.next.Version > p.history.logged && !p.queued(p.next) {
-		p.next = nil
-	}
+	p.next = slices.DeleteFunc(p.next, func(m *Membership) bool { return m.Version > p.history.logged && !p.queued(m) })
 	p.see(m)
 }
 

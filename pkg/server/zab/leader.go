@@ -157,8 +157,11 @@ func (p *Peer) onAckEpoch(l *learner, in Packet) error {
 
 // bindsUs reports whether what a learner has may have been committed: an observer
 // has nothing else, and nothing was without the voters of the membership in force. A
-// server that is yet to become a voter may hold proposals of nobody else's.
-func (p *Peer) bindsUs(l *learner) bool { return l.observer || p.members.IsVoter(l.sid) }
+// server that is yet to become a voter, or a voter without weight, may hold proposals
+// of nobody else's.
+func (p *Peer) bindsUs(l *learner) bool {
+	return l.observer || p.members.IsVoter(l.sid) && p.members.weight(l.sid) > 0
+}
 
 // knowsLess reports whether a history is more recent than ours (StateSummary.java).
 func (l *leading) knowsLess(epoch int64, last Zxid) bool {
@@ -251,7 +254,7 @@ func (p *Peer) establish() {
 	}
 	lead.stage = established
 	p.vote.PeerEpoch = lead.epoch
-	p.activate(p.next)
+	p.activate(p.newest())
 	if !p.members.IsVoter(p.cfg.Self) {
 		p.look() // it is not ours to lead any more
 		return

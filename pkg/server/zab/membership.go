@@ -39,26 +39,29 @@ func (m *Membership) same(o *Membership) bool {
 // hasQuorum reports whether the servers for which in holds are a quorum of every
 // membership in force.
 func (p *Peer) hasQuorum(in func(Sid) bool) bool {
-	return p.members.HasQuorum(in) && (p.next == nil || p.next.HasQuorum(in))
+	return p.members.HasQuorum(in) && !slices.ContainsFunc(p.next, func(m *Membership) bool { return !m.HasQuorum(in) })
 }
 
 // hasQuorumFor is hasQuorum for a proposal: a membership counts from the proposal on
 // that makes it.
 func (p *Peer) hasQuorumFor(z Zxid, in func(Sid) bool) bool {
-	return p.members.HasQuorum(in) && (p.next == nil || z < p.next.Version || p.next.HasQuorum(in))
+	return p.members.HasQuorum(in) && !slices.ContainsFunc(p.next, func(m *Membership) bool { return z >= m.Version && !m.HasQuorum(in) })
 }
 
 // votes reports whether a server's vote counts in a membership in force.
 func (p *Peer) votes(sid Sid) bool {
-	return p.members.IsVoter(sid) || p.next != nil && p.next.IsVoter(sid)
+	return p.members.IsVoter(sid) || slices.ContainsFunc(p.next, func(m *Membership) bool { return m.IsVoter(sid) })
 }
 
 // voters are the servers whose vote counts, in a fixed order.
 func (p *Peer) voters() []Sid {
-	if p.next == nil {
+	if len(p.next) == 0 {
 		return p.members.Voters
 	}
-	all := slices.Concat(p.members.Voters, p.next.Voters)
+	all := slices.Clone(p.members.Voters)
+	for _, m := range p.next {
+		all = append(all, m.Voters...)
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
@@ -69,27 +72,27 @@ func (p *Peer) isObserver() bool { return p.members.IsObserver(p.cfg.Self) }
 
 // newest is the membership last heard of, committed or not.
 func (p *Peer) newest() *Membership {
-	if p.next != nil {
-		return p.next
+	if n := len(p.next); n > 0 {
+		return p.next[n-1]
 	}
 	return p.members
 }
 
-// see takes note of a membership that is proposed.
+// see takes note of a membership that is proposed, or that a snapshot holds. One noted
+// before stays: nobody proposes a second before the first is committed, so that the
+// first counts even when the second comes to nothing.
 func (p *Peer) see(m *Membership) {
 	if !p.cfg.Reconfig || m == nil || m.Version <= p.newest().Version {
 		return
 	}
-	p.next = m
+	p.next = append(p.next, m)
 	p.out.seen(m)
 }
 
 // forget drops a proposed membership that no longer is in our history: a leader
 // whose history is without it took over, so that it was never committed.
 func (p *Peer) forget() {
-	if p.next != nil && p.next.Version.Counter() != 0 && p.next.Version > p.history.logged {
-		p.next = nil
-	}
+	p.next = slices.DeleteFunc(p.next, func(m *Membership) bool { return m.Version.Counter() != 0 && m.Version > p.history.logged })
 }
 
 // activate puts a committed membership in force and reports whether it gives us
@@ -100,9 +103,7 @@ func (p *Peer) activate(m *Membership) (changed bool) {
 	}
 	was := p.isObserver()
 	p.members = m
-	if p.next != nil && p.next.Version <= m.Version {
-		p.next = nil
-	}
+	p.next = slices.DeleteFunc(p.next, func(o *Membership) bool { return o.Version <= m.Version })
 	p.out.activate(m)
 	return p.isObserver() != was
 }
@@ -116,8 +117,8 @@ func (p *Peer) CheckReconfig(e Ensemble) error {
 		return ErrNotLeader
 	case !p.cfg.Reconfig:
 		return fmt.Errorf("%w: it is turned off", ErrReconfig)
-	case p.next != nil:
-		return fmt.Errorf("%w: version %s is not committed yet", ErrReconfig, p.next.Version)
+	case len(p.next) > 0:
+		return fmt.Errorf("%w: version %s is not committed yet", ErrReconfig, p.newest().Version)
 	}
 	if err := e.validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrReconfig, err)

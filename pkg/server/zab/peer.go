@@ -9,8 +9,8 @@ type Peer struct {
 	mute    bool   // history is lost, see Config.Rejoin
 	epochs  Epochs // as last written or asked to be written
 	history history
-	members *Membership // committed
-	next    *Membership // proposed after it, else nil
+	members *Membership   // committed
+	next    []*Membership // proposed after it, oldest first; all but the last are committed, and have yet to be put in force
 
 	out     outbox
 	durable uint64     // everything up to the Ready of this mark is on disk
@@ -47,7 +47,7 @@ func New(c Config) (*Peer, error) {
 		members: &Membership{Ensemble: c.Ensemble, Version: c.Version, Addresses: c.Addresses, Text: c.Text},
 	}
 	if c.Reconfig && c.Next != nil && c.Next.Version > c.Version {
-		p.next = c.Next
+		p.next = []*Membership{c.Next}
 		p.forget()
 	}
 	p.mute = c.Rejoin

@@ -95,7 +95,7 @@ func simulate(seed int64, trace func(string, ...any)) error {
 		s.recover()
 	}
 	if len(s.faults) > 0 {
-		return fmt.Errorf("%s", strings.Join(s.faults, "\n  "))
+		return fmt.Errorf("%s%s", strings.Join(s.faults, "\n  "), s.describeAll())
 	}
 	return nil
 }
@@ -311,8 +311,8 @@ func (w *world) describeAll() string {
 			st.Epochs.Accepted, st.Epochs.Current, dotted(st.LastLogged), dotted(st.LastCommitted), showVote(st.Vote))
 		if n.config.Reconfig {
 			fmt.Fprintf(&b, "; %s", n.peer.members)
-			if n.peer.next != nil {
-				fmt.Fprintf(&b, ", then %s", n.peer.next)
+			for _, m := range n.peer.next {
+				fmt.Fprintf(&b, ", then %s", m)
 			}
 		}
 	}

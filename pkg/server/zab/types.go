@@ -155,7 +155,8 @@ type Packet struct {
 	Log      *CatchUp // Snap: how the log may stand in for the snapshot; never on the wire
 	// Members is a membership: in a Notification and in FollowerInfo the sender's (the
 	// latter carries its Version only), in NewLeader the leader's, in Propose and
-	// Inform what the transaction makes. Nil when not told.
+	// Inform what the transaction makes, in a Snap that arrives what the snapshot's
+	// last change of membership made. Nil when not told.
 	Members *Membership
 }
 

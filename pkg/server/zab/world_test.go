@@ -489,6 +489,7 @@ func (w *world) deliverDown(l *link) {
 	if p.Kind == Snap {
 		w.node(l.learner).snap = l.snaps[0]
 		l.snaps = l.snaps[1:]
+		p.Members = membersOf(w.node(l.learner).snap)
 	}
 	w.step(p)
 }
