@@ -58,9 +58,7 @@ func (w *world) decay(s *server) {
 	}
 	for range count {
 		if what := w.damageOne(s); what != "" {
-			if !s.tampered() {
-				s.damage.lost = s.synced
-			}
+			s.damage.lost = s.synced
 			s.damage.done = append(s.damage.done, what)
 			w.trace("%d: %s", s.sid, what)
 		}
