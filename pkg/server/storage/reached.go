@@ -91,6 +91,11 @@ func (s *Store) readReached() (r reached, found bool, err error) {
 // wayOut is what is left to do when files cannot be trusted.
 const wayOut = "restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin"
 
+// onPurpose is the way out when files are missing.
+func (s *Store) onPurpose() string {
+	return fmt.Sprintf("if they went on purpose, remove %s; else %s", s.reachedPath(), wayOut)
+}
+
 // reach makes it durable that the history up to last is on the disk, and, when log is
 // not 0, a file of that name with nothing but its header.
 func (s *Store) reach(last, log int64) error {
@@ -149,7 +154,7 @@ func (p *replay) reaches(logs []NamedFile) error {
 	r := p.s.reached
 	if p.last < r.last {
 		return fmt.Errorf("%w: the files in %s end with 0x%x, but 0x%x was on the disk (%s): some are missing; %s",
-			ErrCorrupt, p.s.logDir, p.last, r.last, reachedName, wayOut)
+			ErrCorrupt, p.s.logDir, p.last, r.last, reachedName, p.s.onPurpose())
 	}
 	if r.log == 0 || slices.ContainsFunc(logs, func(f NamedFile) bool { return f.Zxid > r.log && !slices.Contains(p.empty, f.Name) }) {
 		return nil // none, or older than others: a purge may have taken it
@@ -167,7 +172,7 @@ func (p *replay) reaches(logs []NamedFile) error {
 		why = "has lost its contents"
 	}
 	return fmt.Errorf("%w: %s %s, which was begun behind 0x%x (%s); %s",
-		ErrCorrupt, filepath.Join(p.s.logDir, LogName(r.log)), why, r.last, reachedName, wayOut)
+		ErrCorrupt, filepath.Join(p.s.logDir, LogName(r.log)), why, r.last, reachedName, p.s.onPurpose())
 }
 
 // comesAfter refuses a file that begins an epoch when what came before is not there.
@@ -175,7 +180,7 @@ func (p *replay) comesAfter(zxid int64, path string) error {
 	for _, a := range p.s.reached.after {
 		if a.log == zxid && a.last != p.last {
 			return fmt.Errorf("%w: transactions are missing: %s came after 0x%x, and what is there ends with 0x%x; %s",
-				ErrCorrupt, path, a.last, p.last, wayOut)
+				ErrCorrupt, path, a.last, p.last, p.s.onPurpose())
 		}
 	}
 	return nil
