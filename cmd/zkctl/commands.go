@@ -9,7 +9,7 @@ func commands(env environment) []*cli.Command {
 		inventoryCommand(env),
 		planCommand(env),
 		installCommand(env),
-		uninstallCommand(env),
+		reconfigCommand(env), uninstallCommand(env),
 		startCommand(env),
 		stopCommand(env),
 		restartCommand(env),

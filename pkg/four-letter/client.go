@@ -93,7 +93,7 @@ func WithPort(address string) string {
 }
 
 func (c Client) exchange(ctx context.Context, address, word string) ([]byte, error) {
-	conn, err := c.dial(ctx, address)
+	conn, err := c.Dial(ctx, address)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,9 @@ func (c Client) exchange(ctx context.Context, address, word string) ([]byte, err
 	return answer, err
 }
 
-func (c Client) dial(ctx context.Context, address string) (net.Conn, error) {
+// Dial connects to a server, over TLS if the client has a TLS configuration: its certificate must be for
+// ServerName, or the host of address when that is empty.
+func (c Client) Dial(ctx context.Context, address string) (net.Conn, error) {
 	if c.TLS == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}

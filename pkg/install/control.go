@@ -127,7 +127,7 @@ func (p *planner) start(ctx context.Context, v inventory.Server) error {
 	if err != nil {
 		return err
 	}
-	now := map[string]string{"zoo.cfg": digest(cfg), "zkctl": p.s.opts.Binary.SHA256}
+	now := map[string]string{"zoo.cfg": digest(startedWith(v, cfg)), "zkctl": p.s.opts.Binary.SHA256}
 	if unit, ok := p.units[v.Name]; ok {
 		now["unit"] = digest([]byte(unit))
 	}

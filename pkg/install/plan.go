@@ -97,6 +97,11 @@ func (s *Session) plan(ctx context.Context, steps []step) (Plan, error) {
 	for i, m := range s.machines {
 		index[m] = i
 	}
+	if s.opts.Binary != nil { // a removal does not depend on it
+		if err := s.readMembership(ctx); err != nil {
+			return Plan{}, err
+		}
+	}
 	err := s.each(ctx, s.machines, func(ctx context.Context, m *machine) error {
 		plan, err := s.planMachine(ctx, m, steps)
 		if err != nil {

@@ -58,6 +58,7 @@ func checks() []check {
 		{"ports", (*inspector).ports},
 		{"other ZooKeeper", (*inspector).foreign},
 		{"network", (*inspector).network},
+		{"membership", (*inspector).membership},
 	}
 }
 
@@ -85,6 +86,9 @@ func (s *Session) Preflight(ctx context.Context) ([]Finding, error) {
 	index := make(map[*machine]int)
 	for i, m := range s.machines {
 		index[m] = i
+	}
+	if err := s.readMembership(ctx); err != nil {
+		return nil, err
 	}
 	err := s.each(ctx, s.machines, func(ctx context.Context, m *machine) error {
 		in := &inspector{s: s, m: m}

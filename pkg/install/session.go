@@ -49,6 +49,7 @@ type Session struct {
 	machines []*machine         // those to work on, in inventory order
 	others   []*machine         // those that only lend their ids
 	manifest map[string]record  // by server name
+	members  membership         // that servers with reconfigEnabled go by
 	poll     time.Duration      // between looks at a server that is to serve
 }
 

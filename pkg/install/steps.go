@@ -191,7 +191,7 @@ func (p *planner) directories(ctx context.Context, v inventory.Server) error {
 	wanted := []struct {
 		dir  string
 		meta transport.FileMeta
-	}{{v.Paths.ConfDir, transport.FileMeta{Mode: 0o755}}, {v.Paths.LogDir, data}}
+	}{{v.Paths.ConfDir, p.confMeta(v)}, {v.Paths.LogDir, data}}
 	for _, d := range dataDirs(v) {
 		wanted = append(wanted, struct {
 			dir  string
@@ -273,20 +273,27 @@ func (p *planner) configuration(ctx context.Context, v inventory.Server) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.file(ctx, v.Name, v.ConfigFile(), text, p.configMeta(v))
+	_, err = p.file(ctx, v.Name, v.ConfigFile(), p.s.onHost(v, text), p.configMeta(v))
 	return err
+}
+
+// confMeta is of the folder of zoo.cfg.
+func (p *planner) confMeta(v inventory.Server) transport.FileMeta {
+	user, group := p.m.confOwner(v)
+	return transport.FileMeta{Mode: 0o755, Owner: user, Group: group}
 }
 
 // configMeta keeps secrets in zoo.cfg from other users.
 func (p *planner) configMeta(v inventory.Server) transport.FileMeta {
+	user, group := p.m.confOwner(v)
 	if slices.ContainsFunc(v.Config, func(c inventory.Setting) bool { return isSecretKey(c.Key) }) {
-		_, group := p.m.owner(v)
-		return transport.FileMeta{Mode: 0o640, Group: group}
+		_, group = p.m.owner(v)
+		return transport.FileMeta{Mode: 0o640, Owner: user, Group: group}
 	}
-	return transport.FileMeta{Mode: 0o644}
+	return transport.FileMeta{Mode: 0o644, Owner: user, Group: group}
 }
 
-// zooCfg is the configuration of one server.
+// zooCfg is the configuration of one server, as it is written first.
 func (s *Session) zooCfg(v inventory.Server) ([]byte, error) {
 	cfg := templates.ZooCfg{
 		Ensemble: v.Ensemble, Name: v.Name, DataDir: v.Paths.DataDir, ClientPort: plainPort(v),
@@ -300,6 +307,9 @@ func (s *Session) zooCfg(v inventory.Server) ([]byte, error) {
 	}
 	if len(s.servers) > 1 {
 		for _, o := range s.servers {
+			if !s.lists(v, o) {
+				continue
+			}
 			cfg.Members = append(cfg.Members, templates.Member{ID: o.ID, Host: o.Address,
 				QuorumPort: o.Ports.Quorum, ElectionPort: o.Ports.Election, Observer: o.Role == inventory.Observer})
 		}
@@ -358,7 +368,7 @@ func (m *machine) serviceUnit(v inventory.Server) ([]byte, error) {
 		Name: v.Service.Name, Description: "ZooKeeper server " + v.Name + " of " + v.Ensemble + " (zkctl)",
 		Binary: v.Paths.Binary, ConfigFile: v.ConfigFile(), Args: []string{"--log-file", logFile(v)},
 		User: v.Service.User, Group: v.Service.Group,
-		Writable:     append(dataDirs(v), v.Paths.LogDir),
+		Writable:     writable(v),
 		MaxOpenFiles: v.Service.MaxOpenFiles,
 	}.Render()
 }

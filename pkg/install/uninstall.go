@@ -198,14 +198,17 @@ func (p *planner) removeConfiguration(ctx context.Context, v inventory.Server) e
 	if !writtenByUs(text) && rec == nil {
 		return nil
 	}
+	ours := writtenByUs(text)
 	names := []string{"zkctl.json", lockName}
-	if writtenByUs(text) {
+	if ours {
 		names = append(names, "zoo.cfg")
 	} else {
 		p.s.teller.tell(Event{Phase: PhasePlan, Host: v.Name, Kind: Note, What: v.ConfigFile() + " stays: zkctl did not write it"})
 	}
 	p.add(v.Name, fmt.Sprintf("remove the configuration in %s", v.Paths.ConfDir), func(ctx context.Context) error {
-		return p.m.clear(ctx, v, v.Paths.ConfDir, func(name string) bool { return slices.Contains(names, name) })
+		return p.m.clear(ctx, v, v.Paths.ConfDir, func(name string) bool {
+			return slices.Contains(names, name) || ours && reconfigures(v) && isMemberFile(name)
+		})
 	})
 	return nil
 }

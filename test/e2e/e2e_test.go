@@ -60,6 +60,7 @@ func common() []scene {
 		{"reboot", rebootLeader, true},
 		{"roll", rollingChange, true},
 		{"upgrade", upgradeBinary, true},
+		{"members", changeMembers, true},
 		{"interrupt", interrupted, true},
 		{"disk full", diskFull, true},
 		{"uninstall", uninstall, true},

@@ -26,7 +26,7 @@ func may() map[string][]string {
 		"pkg/install/transport": {"pkg/install/problem"},
 		"pkg/install": {
 			"inventory", "templates", "pkg/four-letter", "pkg/install/problem", "pkg/install/transport",
-			"pkg/server/config", "pkg/server/daemon", "pkg/server/tlsconf",
+			"pkg/server/config", "pkg/server/daemon", "pkg/server/tlsconf", "pkg/server/jute", "pkg/server/proto",
 		},
 		"pkg/purge":                         {},
 		"pkg/spelling":                      {},

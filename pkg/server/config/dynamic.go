@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode/utf16"
@@ -74,6 +75,30 @@ func ReadNextMembership(cfgFile string) (Membership, bool, error) {
 // the work. Called twice it changes nothing.
 func ActivateMembership(cfgFile string, m Membership, self int64) error {
 	return writer{}.activate(cfgFile, m, self)
+}
+
+// NameDynamicFile is what [ActivateMembership] makes of the text of zoo.cfg: it names the
+// dynamic file and has none of the keys that stand there; clients says that this
+// server's line there has the client port. The text is not changed.
+func NameDynamicFile(text []byte, dynamic string, clients bool) []byte {
+	return editStatic(text, dynamic, clients).text
+}
+
+// DynamicFile is the dynamic file that the text of a zoo.cfg names, and the version in
+// that name, as servers write it; version 0 stands for any other name. It is "" when none is named.
+func DynamicFile(text []byte) (name string, version int64) {
+	props, _ := ParseProperties(text) // lines that are wrong name nothing
+	for _, p := range props {
+		if trim(p.Key) == "dynamicConfigFile" {
+			name = trim(p.Value)
+		}
+	}
+	if _, hex, ok := strings.Cut(filepath.Base(name), dynamicSuffix+"."); ok {
+		if v, err := strconv.ParseInt(hex, 16, 64); err == nil && v > 0 {
+			version = v
+		}
+	}
+	return name, version
 }
 
 // writer changes files. before, when set, is asked ahead of each step that

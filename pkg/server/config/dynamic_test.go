@@ -308,3 +308,28 @@ func FuzzEditStatic(f *testing.F) {
 		}
 	})
 }
+
+func TestNamedDynamicFile(t *testing.T) {
+	for _, tc := range []struct {
+		text, name string
+		version    int64
+	}{
+		{"dataDir=/x\n", "", 0},
+		{"dynamicConfigFile=/etc/zoo.cfg.dynamic.20000000e\ndataDir=/x", "/etc/zoo.cfg.dynamic.20000000e", 0x20000000e},
+		{" dynamicConfigFile : /etc/members\n", "/etc/members", 0},
+		{"dynamicConfigFile=/a.dynamic.1\ndynamicConfigFile=/b.dynamic.zz", "/b.dynamic.zz", 0},
+		{"dynamicConfigFile=/a.dynamic.-1", "/a.dynamic.-1", 0},
+	} {
+		if name, version := DynamicFile([]byte(tc.text)); name != tc.name || version != tc.version {
+			t.Errorf("%q: %s, %x", tc.text, name, version)
+		}
+	}
+	text := []byte("clientPort=1\nserver.1=a:1:2\nx=y\n")
+	named := NameDynamicFile(text, "/c.dynamic.5", false)
+	if want := "clientPort=1\nx=y\ndynamicConfigFile=/c.dynamic.5\n"; string(named) != want {
+		t.Errorf("%q, want %q", named, want)
+	}
+	if again := NameDynamicFile(named, "/c.dynamic.5", true); string(again) != "x=y\ndynamicConfigFile=/c.dynamic.5\n" {
+		t.Errorf("%q", again)
+	}
+}
