@@ -74,8 +74,9 @@ func decodeMark(v uint64) mark {
 	return mark{from: int64(v >> markLengthBits), length: int64(v & markOpen)}
 }
 
-// valid tells a mark of ours from the 0 (or -1) of other writers.
-func (m mark) valid(fileSize int64) bool { return m.from >= logHeaderSize && m.from <= fileSize }
+// valid tells a mark of ours from the 0 (or -1) of other writers. It may be beyond
+// the end of a file that has lost its end.
+func (m mark) valid() bool { return m.from >= logHeaderSize && m != decodeMark(1<<64-1) }
 
 func (m mark) open() bool { return m.length == markOpen }
 

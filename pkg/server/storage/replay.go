@@ -42,7 +42,6 @@ type skippedSnapshot struct {
 type tail struct {
 	path string
 	end  int64 // of the last good record
-	size int64
 	mark mark
 	torn bool // there is something behind end that must be cut
 }
@@ -203,25 +202,28 @@ func (p *replay) repeated(rec Record, path string) error {
 
 // ended notes how a file without damage ends.
 func (p *replay) ended(l *LogReader, f NamedFile, newest bool) error {
+	if err := p.clean(l); err != nil {
+		return err
+	}
 	if l.last == 0 {
 		return p.noRecords(f)
 	}
 	p.empty = nil
 	if newest {
-		p.tail = &tail{path: l.path, end: l.off, size: l.size, mark: l.mark}
+		p.tail = &tail{path: l.path, end: l.off, mark: l.mark}
 	}
-	return p.clean(l)
+	return nil
 }
 
 // clean checks a file against its mark: it must not end before what was synced.
 func (p *replay) clean(l *LogReader) error {
 	if m := decodedMark(l); m.from > l.off {
-		if l.size != l.off {
+		if l.size != l.off || l.last == 0 {
 			return fmt.Errorf("%w: %s ends at offset %d after 0x%x, but was synced up to offset %d; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
 				ErrCorrupt, l.path, l.off, l.last, m.from)
 		}
-		// An Apache server cuts a file exactly behind a record.
-		p.warn("%s was cut to offset %d by another server after 0x%x", l.path, l.off, l.last)
+		p.warn("%s ends at offset %d after 0x%x, though it was once synced up to offset %d: an Apache server that truncated its log leaves it so; if none did, transactions are lost",
+			l.path, l.off, l.last, m.from)
 	}
 	return nil
 }
@@ -259,7 +261,7 @@ func (p *replay) damaged(l *LogReader, d *DamageError, f NamedFile, newest bool)
 	if !newest {
 		return nil // an Apache server passed over it; the next file must go on without a gap
 	}
-	p.tail = &tail{path: l.path, end: l.off, size: l.size, mark: l.mark, torn: true}
+	p.tail = &tail{path: l.path, end: l.off, mark: l.mark, torn: true}
 	return nil
 }
 

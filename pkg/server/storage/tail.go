@@ -18,7 +18,7 @@ const rewriteMax = 16 << 20
 
 // decodedMark is the file's mark, or one that says nothing.
 func decodedMark(l *LogReader) mark {
-	if !l.mark.valid(l.size) {
+	if !l.mark.valid() {
 		return mark{}
 	}
 	return l.mark
@@ -133,7 +133,7 @@ func (p *replay) settle() error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err == nil && p.tail.mark.valid(p.tail.size) {
+	if err == nil && p.tail.mark.valid() {
 		err = remark(f, mark{from: p.tail.end}) // only now: a mark promises what is on the disk
 	}
 	return errors.Join(err, f.Close())
@@ -152,7 +152,7 @@ func remark(f disk.File, m mark) error {
 // from is where to start writing again.
 func (t *tail) from() int64 {
 	from := t.end - rewriteMax
-	if t.mark.valid(t.size) {
+	if t.mark.valid() && t.mark.from <= t.end {
 		from = max(from, t.mark.from)
 	}
 	return max(from, 0)

@@ -70,7 +70,7 @@ func (l *LogReader) copyTo(f disk.File, end int64) error {
 	if _, err := io.Copy(io.NewOffsetWriter(f, 0), io.NewSectionReader(l.file, 0, end)); err != nil {
 		return err
 	}
-	if l.mark.valid(l.size) {
+	if l.mark.valid() {
 		var b [8]byte
 		binary.BigEndian.PutUint64(b[:], mark{from: end}.encode())
 		if _, err := f.WriteAt(b[:], markAt); err != nil {

@@ -205,7 +205,7 @@ func (s *Store) cutFile(path string, zxid int64) (clean bool, err error) {
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrCorrupt) {
 			return false, err
 		}
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && decodedMark(l).from <= l.off {
 			return had, nil
 		}
 		if err != nil || at > zxid {
@@ -213,7 +213,7 @@ func (s *Store) cutFile(path string, zxid int64) (clean bool, err error) {
 		}
 		end, had = l.off, true
 	}
-	return false, s.shorten(path, end, l.mark.valid(l.size))
+	return false, s.shorten(path, end, l.mark.valid())
 }
 
 // shorten cuts a log file and moves its mark along.
