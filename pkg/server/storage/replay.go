@@ -30,6 +30,7 @@ type replay struct {
 
 	tail  *tail    // of the newest file with records
 	empty []string // newer files without records
+	cut   []tail   // files that another server cut: their marks are beyond their ends
 }
 
 // skippedSnapshot is one that could not be read.
@@ -215,16 +216,19 @@ func (p *replay) ended(l *LogReader, f NamedFile, newest bool) error {
 	return nil
 }
 
-// clean checks a file against its mark: it must not end before what was synced.
+// clean checks a file against its mark: it must not end before what was synced. An
+// Apache server that truncates its log leaves one that does, and ends behind a record.
 func (p *replay) clean(l *LogReader) error {
-	if m := decodedMark(l); m.from > l.off {
-		if l.size != l.off || l.last == 0 {
-			return fmt.Errorf("%w: %s ends at offset %d after 0x%x, but was synced up to offset %d; restore a backup, or, in an ensemble, let this server copy the state from the leader: zkctl server rejoin",
-				ErrCorrupt, l.path, l.off, l.last, m.from)
-		}
-		p.warn("%s ends at offset %d after 0x%x, though it was once synced up to offset %d: an Apache server that truncated its log leaves it so; if none did, transactions are lost",
-			l.path, l.off, l.last, m.from)
+	m := decodedMark(l)
+	switch {
+	case m.from <= l.off:
+		return nil
+	case l.size != l.off || l.last == 0 || !p.s.othersWrote():
+		return fmt.Errorf("%w: %s ends at offset %d after 0x%x, but was synced up to offset %d; %s",
+			ErrCorrupt, l.path, l.off, l.last, m.from, wayOut)
 	}
+	p.warn("%s was cut to offset %d by an Apache server, after 0x%x", l.path, l.off, l.last)
+	p.cut = append(p.cut, tail{path: l.path, end: l.off})
 	return nil
 }
 

@@ -117,6 +117,11 @@ func (p *replay) settle() error {
 		}
 		p.warn("removed %s, which held no transaction", path)
 	}
+	for _, t := range p.cut {
+		if err := p.s.shorten(t.path, t.end, true); err != nil {
+			return err
+		}
+	}
 	if p.tail == nil {
 		return nil
 	}
