@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -47,9 +48,24 @@ func (o *snapshotOptions) filter() (inspect.Filter, error) {
 
 // newest is the snapshot that an argument stands for: of a directory the newest.
 func newest(c *cli.Context, arg string) (string, error) {
+	if err := readable([]string{arg}); err != nil {
+		return "", &problem.Problem{Op: commandName(c), Err: err, Do: "save it as a file snapshot.<zxid> first"}
+	}
 	files, err := inspect.Find(storage.KindSnapshot, arg)
 	if err != nil {
-		return "", &problem.Problem{Op: commandName(c), Err: err, Do: "name a snapshot, or the dataDir of a zoo.cfg"}
+		return "", notFound(c, err, "name a snapshot, or the dataDir of a zoo.cfg")
+	}
+	if name := filepath.Base(arg); len(files.Snapshots) == 1 && files.Snapshots[0] == arg {
+		switch kind, _ := storage.ParseName(name); kind {
+		case storage.KindSnapshot:
+		case storage.KindLog:
+			return "", &problem.Problem{Op: commandName(c), Err: fmt.Errorf("%s is named as a transaction log", arg), Do: "zkctl txnlog dump " + arg}
+		default:
+			return "", &problem.Problem{
+				Op: commandName(c), Err: fmt.Errorf("%s is not named snapshot.<zxid>, and nothing else tells its zxid", arg),
+				Do: "name it, or a link to it, snapshot. and the zxid in hexadecimal (the header last_zxid of /commands/snapshot), with .gz or .snappy if it is compressed",
+			}
+		}
 	}
 	return files.Snapshots[len(files.Snapshots)-1], nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -83,11 +85,36 @@ func findFiles(c *cli.Context, kind storage.Kind) (inspect.Files, error) {
 	if !c.Args().Present() {
 		return inspect.Files{}, usagef("%s: name files, or a data directory", commandPath(c))
 	}
+	if err := readable(c.Args().Slice()); err != nil {
+		return inspect.Files{}, &problem.Problem{Op: commandName(c), Err: err, Do: "save it as a file first; it is read in more than one place"}
+	}
 	files, err := inspect.Find(kind, c.Args().Slice()...)
 	if err != nil {
-		return files, &problem.Problem{Op: commandName(c), Err: err, Do: "name files, or the dataDir (and dataLogDir) of a zoo.cfg"}
+		return files, notFound(c, err, "name files, or the dataDir (and dataLogDir) of a zoo.cfg")
 	}
 	return files, nil
+}
+
+// readable refuses what is neither file nor directory, as a pipe.
+func readable(args []string) error {
+	for _, arg := range args {
+		st, err := os.Stat(arg)
+		switch {
+		case err == nil && !st.IsDir() && !st.Mode().IsRegular():
+			return fmt.Errorf("%s is no file", arg)
+		case err != nil && arg == "-":
+			return errors.New("standard input is not read")
+		}
+	}
+	return nil
+}
+
+// notFound says what to do about an argument that names no file one may read.
+func notFound(c *cli.Context, err error, do string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		do = "the same command with sudo, or as the account that the server runs as"
+	}
+	return &problem.Problem{Op: commandName(c), Err: err, Do: do}
 }
 
 func commandName(c *cli.Context) string { return commandPath(c)[len("zkctl "):] }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/pkg/server/storage/disk"
@@ -73,10 +74,10 @@ func findOn(fsys disk.FS, kind storage.Kind, args ...string) (Files, error) {
 	}
 	out.Snapshots, out.Logs = paths(snaps), paths(logs)
 	if out.Dir && kind == storage.KindLog && len(logs) == 0 {
-		return Files{}, fmt.Errorf("%w: no transaction log (log.*) in %s", ErrNoFiles, args[0])
+		return Files{}, fmt.Errorf("%w: no transaction log (log.*) in %s", ErrNoFiles, strings.Join(args, " or "))
 	}
 	if out.Dir && kind == storage.KindSnapshot && len(snaps) == 0 {
-		return Files{}, fmt.Errorf("%w: no snapshot (snapshot.*) in %s", ErrNoFiles, args[0])
+		return Files{}, fmt.Errorf("%w: no snapshot (snapshot.*) in %s", ErrNoFiles, strings.Join(args, " or "))
 	}
 	return out, nil
 }
