@@ -49,8 +49,8 @@ type goClient struct {
 	helm *helm
 }
 
-// sessionTimeout outlives what the tests do to servers.
-const sessionTimeout = 20 * time.Second
+// sessionTimeout outlives what the tests do to servers, also on a busy machine.
+const sessionTimeout = 35 * time.Second
 
 // dial connects a client of go-zk to one server.
 func dial(t *testing.T, address string) *goClient {

@@ -1,11 +1,14 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/zkctl/zkctl/test/ensemble"
 )
@@ -183,12 +186,25 @@ func crowd(t *testing.T, c *goClient, dir string, n int) {
 	for h := range hands {
 		all.Go(func() {
 			for i := h; i < n && errs[h] == nil; i += hands {
-				_, errs[h] = c.Create(fmt.Sprintf("%s/%d", dir, i), nil, 0, open)
+				errs[h] = insist(c, fmt.Sprintf("%s/%d", dir, i))
 			}
 		})
 	}
 	all.Wait()
 	for _, err := range errs {
 		wantErr(t, "create", err, nil)
+	}
+}
+
+// insist creates a znode, again where the connection breaks.
+func insist(c *goClient, path string) error {
+	for again := false; ; again = true {
+		_, err := c.Create(path, nil, 0, open)
+		if again && errors.Is(err, zk.ErrNodeExists) {
+			return nil
+		}
+		if !errors.Is(err, zk.ErrConnectionClosed) {
+			return err
+		}
 	}
 }

@@ -46,11 +46,8 @@ type hasty struct{ net.Conn }
 
 const haste = 2 * time.Second
 
-// longSession outlives a server's absence on a busy machine.
-const longSession = 35 * time.Second
-
 func (h hasty) SetReadDeadline(at time.Time) error {
-	if time.Until(at) > longSession {
+	if time.Until(at) > sessionTimeout {
 		at = time.Now().Add(haste)
 	}
 	return h.Conn.SetReadDeadline(at)
@@ -69,7 +66,7 @@ type rover struct {
 func newRover(t *testing.T, e *ensemble.Ensemble, home int) *rover {
 	t.Helper()
 	r := &rover{goClient: &goClient{t: t, helm: &helm{address: e.Addr(home)}}}
-	conn, events, err := zk.Connect(e.Addrs(), longSession, zk.WithHostProvider(r.helm), zk.WithDialer(r.wire.dial),
+	conn, events, err := zk.Connect(e.Addrs(), sessionTimeout, zk.WithHostProvider(r.helm), zk.WithDialer(r.wire.dial),
 		zk.WithLogger(silent{}), zk.WithLogInfo(false))
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +99,12 @@ func (r *rover) whole() {
 	r.t.Helper()
 	r.sync()
 	found, stat, err := r.Exists(r.ephemeral)
-	if err != nil || !found || stat.EphemeralOwner != r.session || r.SessionID() != r.session {
-		r.t.Errorf("session 0x%x is 0x%x at %s; its ephemeral %s exists: %t, of 0x%x, %v",
-			r.session, r.SessionID(), r.Server(), r.ephemeral, found, stat.EphemeralOwner, err)
+	if err != nil {
+		r.t.Fatalf("session 0x%x at %s: %v", r.session, r.Server(), err)
+	}
+	if !found || stat.EphemeralOwner != r.session || r.SessionID() != r.session {
+		r.t.Errorf("session 0x%x is 0x%x at %s; its ephemeral %s exists: %t, of 0x%x",
+			r.session, r.SessionID(), r.Server(), r.ephemeral, found, stat.EphemeralOwner)
 	}
 }
 

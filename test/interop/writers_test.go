@@ -83,7 +83,7 @@ func startWriters(t *testing.T, e *ensemble.Ensemble) *writers {
 
 func dialRing(t *testing.T, r *ring, w *wire) *goClient {
 	t.Helper()
-	conn, events, err := zk.Connect(r.addresses, longSession, zk.WithHostProvider(r), zk.WithDialer(w.dial), zk.WithLogger(silent{}), zk.WithLogInfo(false))
+	conn, events, err := zk.Connect(r.addresses, sessionTimeout, zk.WithHostProvider(r), zk.WithDialer(w.dial), zk.WithLogger(silent{}), zk.WithLogInfo(false))
 	if err != nil {
 		t.Fatal(err)
 	}
