@@ -58,7 +58,9 @@ func (w *world) decay(s *server) {
 	}
 	for range count {
 		if what := w.damageOne(s); what != "" {
-			s.damage.lost = s.synced
+			if len(s.synced) >= len(s.damage.lost) {
+				s.damage.lost = s.synced
+			}
 			s.damage.done = append(s.damage.done, what)
 			w.trace("%d: %s", s.sid, what)
 		}
@@ -130,7 +132,7 @@ func (s *server) rejoin() {
 	_, err := inspect.SetAside(s.fd, epoch, time.Now(), dataDir)
 	switch {
 	case err == nil:
-		s.why = ""
+		s.why, s.mute = "", true
 		s.log, s.written, s.synced, s.instead, s.committedLog = nil, nil, nil, nil, nil
 	case isDiskFault(err):
 		s.trace("  %v", err)

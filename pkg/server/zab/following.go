@@ -202,9 +202,10 @@ func (p *Peer) onNewLeader(in Packet) error {
 	p.takeReady()
 	p.takeMembers(in.Members)
 	p.setEpochs(Epochs{Accepted: p.epochs.Accepted, Current: f.epoch})
+	p.unmute = p.out.disk
 	p.whenDurable(func() {
 		f.stage = joined
-		p.mute = false // the leader's history is ours, on disk
+		p.mute = false
 		p.send(f.leader, Packet{Kind: Ack, Zxid: MakeZxid(f.epoch, 0)})
 	})
 	return nil

@@ -7,6 +7,7 @@ import "fmt"
 type Peer struct {
 	cfg     Config
 	mute    bool   // history is lost, see Config.Rejoin
+	unmute  uint64 // mark of the disk with which that ends; 0 is not known yet
 	epochs  Epochs // as last written or asked to be written
 	history history
 	members *Membership   // committed
@@ -156,6 +157,12 @@ func (p *Peer) SentLog(sid Sid) {
 // on disk.
 func (p *Peer) Durable(mark uint64) {
 	p.durable = max(p.durable, min(mark, p.out.taken))
+	if p.mute && p.unmute != 0 && p.unmute <= p.durable {
+		p.mute = false // the leader's history is ours, on disk, also when it leads no more
+		if p.election != nil {
+			p.startElection()
+		}
+	}
 	for len(p.after) > 0 && p.after[0].mark <= p.durable {
 		do := p.after[0].do
 		p.after = p.after[1:]
