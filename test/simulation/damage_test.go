@@ -62,6 +62,9 @@ func (w *world) decay(s *server) {
 				s.damage.lost = s.synced
 			}
 			s.damage.done = append(s.damage.done, what)
+			if _, err := s.fd.Stat(path.Join(dataDir, storage.VersionDir, storage.ReachedName)); err != nil {
+				s.damage.done = append(s.damage.done, "nothing tells of missing files")
+			}
 			w.trace("%d: %s", s.sid, what)
 		}
 	}
