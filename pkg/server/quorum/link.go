@@ -63,15 +63,20 @@ type timedConn struct {
 	timeout atomic.Int64 // a time.Duration
 	moved   func()       // tells of progress; set before the link's goroutines start
 	bulk    atomic.Bool  // a snapshot is under way
-	last    atomic.Int64 // when bytes of one last moved, since the Unix epoch in ns
-	told    atomic.Int64 // when moved was last called, since the Unix epoch in ns
+	born    time.Time
+	last    atomic.Int64 // age when bytes of one last moved; 0 is never
+	told    atomic.Int64 // age when moved was last called; 0 is never
 }
 
 func newTimedConn(conn net.Conn, timeout time.Duration) *timedConn {
-	c := &timedConn{Conn: conn}
+	c := &timedConn{Conn: conn, born: time.Now()}
 	c.timeout.Store(int64(timeout))
 	return c
 }
+
+// age is how old the connection is, in ns and never 0. It is of the clock that does not
+// jump, whatever is done to the machine's date.
+func (c *timedConn) age() int64 { return int64(time.Since(c.born)) + 1 }
 
 func (c *timedConn) deadline() time.Time {
 	return time.Now().Add(time.Duration(c.timeout.Load()))
@@ -83,7 +88,7 @@ func (c *timedConn) Read(b []byte) (int, error) {
 	for {
 		_ = c.SetReadDeadline(c.deadline())
 		n, err := c.Conn.Read(b)
-		if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(time.Unix(0, c.last.Load())) < time.Duration(c.timeout.Load()) {
+		if last := c.last.Load(); errors.Is(err, os.ErrDeadlineExceeded) && last != 0 && c.age()-last < c.timeout.Load() {
 			continue
 		}
 		c.tell(n)
@@ -111,9 +116,9 @@ func (c *timedConn) tell(n int) {
 	if n <= 0 || !c.bulk.Load() {
 		return
 	}
-	now, told := time.Now().UnixNano(), c.told.Load()
+	now, told := c.age(), c.told.Load()
 	c.last.Store(now)
-	if now-told >= int64(often) && c.told.CompareAndSwap(told, now) {
+	if (told == 0 || now-told >= int64(often)) && c.told.CompareAndSwap(told, now) {
 		c.moved()
 	}
 }
