@@ -336,7 +336,7 @@ func (s *Server) quorumConfig(r *storage.Recovered) quorum.Config {
 		CnxTimeout: c.CnxTimeout, ListenOnAllIPs: c.QuorumListenOnAllIPs, Text: c.QuorumText(),
 		Epochs: zab.Epochs(r.Epochs), LastZxid: zab.Zxid(r.LastZxid), Rejoin: r.Rejoin, WindowCount: c.CommitLogCount, WindowBytes: windowBytes(c),
 		ReadOnly: c.ReadOnlyModeEnabled, BindTries: c.ElectionPortBindRetry, NotifyMin: c.MinNotificationInterval,
-		SASL: s.quorumSASL, TLS: s.quorumTLS(), History: s.history(),
+		SASL: s.quorumSASL, TLS: s.quorumTLS(), History: s.history(), ForceSnap: c.ForceSnapshotSync,
 		Logger: s.log, Metrics: s.metrics,
 	}
 	if c.ElectionPortBindRetry == 0 {

@@ -113,14 +113,19 @@ func lag(t *testing.T, e *Ensemble, leader, behind int, parent string) string {
 }
 
 // A follower that missed more than its leader has in memory gets it from the log;
-// without snapshotSizeFactor it gets a snapshot.
+// without snapshotSizeFactor, and with forceSnapshotSync, it gets a snapshot.
 func TestDiffFromLog(t *testing.T) {
-	for factor, want := range map[string]string{"0": Diff, "-1": Snap} {
-		t.Run("factor "+factor, func(t *testing.T) {
-			e := Start(t, Options{Servers: 3, Config: map[string]string{"snapshotSizeFactor": factor, "forceSync": "no"}})
+	cases := []struct{ factor, force, want string }{
+		{"0", "false", Diff}, {"-1", "false", Snap}, {"0", "true", Snap},
+	}
+	for _, c := range cases {
+		t.Run("factor "+c.factor+" force "+c.force, func(t *testing.T) {
+			e := Start(t, Options{Servers: 3, Config: map[string]string{
+				"snapshotSizeFactor": c.factor, "forceSnapshotSync": c.force, "forceSync": "no",
+			}})
 			leader, behind := e.WaitLeader(), e.Follower()
-			if got := lag(t, e, leader, behind, "/missed"); got != want {
-				t.Errorf("brought up to date by %s, want %s:\n%s", got, want, e.Log(leader))
+			if got := lag(t, e, leader, behind, "/missed"); got != c.want {
+				t.Errorf("brought up to date by %s, want %s:\n%s", got, c.want, e.Log(leader))
 			}
 		})
 	}

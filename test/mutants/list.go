@@ -34,6 +34,10 @@ func ofZab() []mutant {
 		{"a new epoch is not above those promised", leader, "lead.epoch = max(lead.epoch, in.Epoch+1)", "", zab, "."},
 		{"a follower applies another than the committed proposal", apply, "case len(open) == 0 || open[0].Zxid != in.Zxid:", "case len(open) == 0:", zab, "."},
 		{"a server without its history votes", zab + "/peer.go", "p.mute = c.Rejoin", "", zab, "."},
+		{"a learner gets the log from before where it is known to be the history", zab + "/catchup.go", "&& last < w.base:", "&& last < 0:", zab, "Walk|Traces"},
+		{"a learner gets a log with a gap", zab + "/catchup.go", "case !last.precedes(next):", "case next <= last:", zab, "Walk|Traces"},
+		{"a learner gets the log behind what it alone has", zab + "/catchup.go", "case last < w.After && w.After.Counter() != 0:", "case last < 0:", zab, "Walk|Traces"},
+		{"a log that is not what was committed is sent", zab + "/catchup.go", "!bytes.Equal(p.Data, w.Tail[0].Data)", "len(p.Data) < 0 && bytes.Equal(p.Data, nil)", zab, "Walk|Traces"},
 		{"proposals of a former term are kept", zab + "/history.go", "h.logged, h.committed = z, z\n\th.window.cut(z)", "h.logged = z", zab, "."},
 	}
 }

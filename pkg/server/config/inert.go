@@ -20,7 +20,6 @@ func notHonoured() []inert {
 		{"synchronisations of learners are not limited in number", []string{
 			"leader.maxConcurrentSnapSyncs", "leader.maxConcurrentSnapshots", "leader.maxConcurrentDiffSyncs",
 		}},
-		{"a learner gets a snapshot whenever memory does not reach back far enough, and only then", []string{"forceSnapshotSync"}},
 		{"observers always log", []string{"syncEnabled"}},
 		{"observers connect to the leader", []string{"observerMasterPort"}},
 	}

@@ -50,6 +50,7 @@ type Config struct {
 	WindowCount int     // committed proposals kept for learners that lag; default 500 (zookeeper.commitLogCount)
 	WindowBytes int     // bound on the bytes of these; 0 is none
 	History     History // reads the log again for learners that lag further; nil: they get a snapshot
+	ForceSnap   bool    // every learner gets a snapshot (zookeeper.forceSnapshotSync)
 	ReadOnly    bool    // tell the machine to serve reads when no leader is found (readonlymode.enabled)
 	MaxPacket   int     // bytes of data in a packet of the quorum port; default 64 MiB
 	QueueBytes  int     // what may wait for a learner before it is dropped, and eight times that during its snapshot; default 128 MiB
@@ -157,7 +158,7 @@ func (c Config) zab() zab.Config {
 		Self: c.Self, Ensemble: members.Ensemble,
 		Reconfig: c.Reconfig != nil, Version: members.Version, Addresses: members.Addresses, Text: members.Text, Next: next,
 		Epochs: c.Epochs, LastZxid: c.LastZxid, Rejoin: c.Rejoin, Window: c.Window,
-		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes, FromLog: c.History != nil,
+		WindowCount: c.WindowCount, WindowBytes: c.WindowBytes, FromLog: c.History != nil, ForceSnap: c.ForceSnap,
 		FinalizeWait: ticks(c.FinalizeWait), NotifyMin: ticks(c.NotifyMin), NotifyMax: ticks(c.NotifyMax),
 		TickTime: tickTime, InitLimit: c.InitLimit * tickTime, SyncLimit: c.SyncLimit * tickTime,
 		DialRetry: ticks(c.DialRetry), DialTries: 1 + int(dialLimit/c.DialRetry),

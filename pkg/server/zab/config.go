@@ -36,6 +36,8 @@ type Config struct {
 	// FromLog tells that the driver can read the log again: the Snap packet of a
 	// learner before the window comes with a CatchUp.
 	FromLog bool
+	// ForceSnap gives every learner a snapshot (forceSnapshotSync).
+	ForceSnap bool
 
 	// EpochSize is how many transactions a leader orders before it gives way to another
 	// epoch; default 2^32-2, which is all that a zxid's counter can number. Fewer is for tests.

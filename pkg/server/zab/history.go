@@ -8,10 +8,11 @@ type history struct {
 	pending   []Proposal // logged, not committed: those in between
 	window    window     // the newest committed ones; ends at committed unless empty
 	fromLog   bool       // the log can be read again, see Config.FromLog
+	forceSnap bool       // see Config
 }
 
 func newHistory(c Config) history {
-	h := history{logged: c.LastZxid, committed: c.LastZxid, fromLog: c.FromLog, window: window{maxCount: c.WindowCount, maxBytes: c.WindowBytes}}
+	h := history{logged: c.LastZxid, committed: c.LastZxid, fromLog: c.FromLog, forceSnap: c.ForceSnap, window: window{maxCount: c.WindowCount, maxBytes: c.WindowBytes}}
 	for _, p := range c.Window {
 		h.window.add(p)
 	}

@@ -197,6 +197,20 @@ func TestFollowerRejectsEpoch(t *testing.T) {
 	}
 }
 
+// A follower that got a snapshot, and lost its leader before NEWLEADER, goes by the
+// membership in the snapshot as well: the history with it is its own now.
+func TestMembershipOfSnapshot(t *testing.T) {
+	b := newFollower(t, 1)
+	b.cfg.Reconfig = true
+	m := &Membership{Ensemble: Ensemble{Voters: []Sid{1, 4, 5}}, Version: MakeZxid(5, 3)}
+	b.step(Packet{Kind: Snap, From: 3, Zxid: MakeZxid(5, 7), Members: m})
+	b.LinkDown(3)
+	b.settle()
+	if b.hasQuorum(func(sid Sid) bool { return sid <= 2 }) || !b.hasQuorum(func(sid Sid) bool { return sid <= 4 }) {
+		t.Errorf("goes by %v and %v, want %v counted too", b.members, b.next, m)
+	}
+}
+
 // TestRepetitions: what a learner has already is dropped and harms nothing.
 func TestRepetitions(t *testing.T) {
 	b := serveFollower(t, 1)

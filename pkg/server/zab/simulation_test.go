@@ -75,6 +75,7 @@ func simulate(seed int64, trace func(string, ...any)) error {
 	if c.FromLog = rnd.Intn(2) == 0; c.FromLog {
 		c.WindowCount = 1 + rnd.Intn(5)
 	}
+	c.ForceSnap = seed%10 == 0
 	s := &simulation{world: newWorld(c), rnd: rnd}
 	if c.Reconfig { // servers that may join
 		for range rnd.Intn(3) {

@@ -19,6 +19,8 @@ func (h *history) plan(last Zxid) syncPlan {
 	}
 	newEpoch := last.Counter() == 0 // a former leader of Apache's that had proposed nothing says so
 	switch {
+	case h.forceSnap:
+		return h.planSnap()
 	case last == newest:
 		return syncPlan{mode: SyncDiff, zxid: last}
 	case last > newest && !newEpoch:

@@ -13,7 +13,7 @@ import (
 // TestTraces plays the conversations in testdata. Run with -rewrite to write down
 // what the servers now say; the difference is for review. The commands:
 //
-//	ensemble voters=N [observers=N] [window=N] [fromlog]  N servers 1..N, not started
+//	ensemble voters=N [observers=N] [window=N] [fromlog] [forcesnap]  N servers 1..N, not started
 //	disk SID log=(1.1,1.2) accepted=E current=E  what a server finds at its start
 //	     [purged] [base=1.1]                     the log files are gone; replayed from that zxid
 //	disk SID rejoin accepted=E                   its history was set aside, to come back with the leader's
@@ -103,6 +103,7 @@ func number(t *testing.T, d *datadriven.TestData, key string, otherwise int) int
 func (tr *tracer) ensemble(t *testing.T, d *datadriven.TestData) {
 	c := fastConfig(number(t, d, "voters", 3), number(t, d, "observers", 0))
 	c.WindowCount, c.FromLog = number(t, d, "window", 100), d.HasArg("fromlog")
+	c.ForceSnap = d.HasArg("forcesnap")
 	tr.world = newWorld(c)
 }
 
