@@ -9,7 +9,7 @@ import (
 )
 
 // Change is what a reconfig request asks for. A field that is "" is not given;
-// where NewMembers is given the other two are not looked at.
+// where NewMembers is given the first two are not looked at.
 type Change struct {
 	// Joining is "server.N=..." with a client part, separated by commas: servers
 	// that come, or whose line changes.
@@ -18,6 +18,8 @@ type Change struct {
 	Leaving string
 	// NewMembers is the whole list, its lines separated by commas or newlines.
 	NewMembers string
+	// Whole says that NewMembers is given, be it empty.
+	Whole bool
 	// MultiAddress says that joining servers may have several addresses each: the
 	// key multiAddress.enabled.
 	MultiAddress bool
@@ -25,16 +27,16 @@ type Change struct {
 
 // Apply makes the list that the change leads to. The version stays that of m
 // until the caller sets it. Every error means that the request cannot be met as
-// it stands, which clients are told as BADARGUMENTS.
+// it stands, which clients are told as BADARGUMENTS, or as MARSHALLINGERROR where it
+// is an [ErrMalformed].
 //
-// Apache answers some of them with MARSHALLINGERROR instead (numbers that cannot
-// be read), and takes lists in which two servers share a host and port of the
-// loopback interface; such a list would keep this server from starting again.
+// Apache takes lists in which two servers share a host and port of the loopback
+// interface; such a list would keep this server from starting again.
 // Source: PrepRequestProcessor.java, case reconfig.
 func (m Membership) Apply(c Change, standaloneEnabled bool) (Membership, error) {
 	list := m.adjusted
-	if c.NewMembers != "" {
-		list = replaced
+	if c.Whole || c.NewMembers != "" {
+		list = func(c Change) (Membership, error) { return c.replaced(standaloneEnabled) }
 	}
 	next, err := list(c)
 	if err == nil {
@@ -48,10 +50,16 @@ func (m Membership) Apply(c Change, standaloneEnabled bool) (Membership, error) 
 }
 
 // replaced is the change that names the whole list.
-func replaced(c Change) (Membership, error) {
+func (c Change) replaced(standaloneEnabled bool) (Membership, error) {
 	next, err := ParseMembership(strings.ReplaceAll(c.NewMembers, ",", "\n"))
 	if err != nil {
 		return Membership{}, err
+	}
+	switch voters := len(next.Voters()); {
+	case voters == 0 && !standaloneEnabled:
+		return Membership{}, malformedf("no participant would be left")
+	case voters == 1 && len(next.Servers) > 1 && standaloneEnabled:
+		return Membership{}, malformedf("there would be observers of one participant alone; 2 are the least, or 1 with standaloneEnabled=false")
 	}
 	taken := addressBook{}
 	for _, s := range next.Servers {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,7 @@ func TestApply(t *testing.T) {
 		{"none is left", Change{Leaving: "1,2,3"}, "0 participants would be left; 2 is the least, or 1 with standaloneEnabled=false"},
 
 		{"whole list", Change{NewMembers: all, Leaving: "x"}, "1 2 3"},
+		{"an empty list", Change{Whole: true}, "0 participants would be left; 2 is the least, or 1 with standaloneEnabled=false"},
 		{"newlines and blanks", Change{NewMembers: strings.ReplaceAll(all, ",", "\n ") + ", "}, "1 2 3"},
 		{"no client part is needed", Change{NewMembers: all + ",server.4=d:1:2:observer"}, "1 2 3 4o"},
 		{"a version is not looked at", Change{NewMembers: all + ",version=77"}, "1 2 3"},
@@ -80,6 +82,33 @@ func outcome(m Membership, err error) string {
 		words = append(words, word)
 	}
 	return strings.Join(words, " ")
+}
+
+// TestApplyMalformed gives what Apache ZooKeeper 3.8 answers with MARSHALLINGERROR, and
+// beside it what it answers with BADARGUMENTS.
+func TestApplyMalformed(t *testing.T) {
+	all := strings.TrimSuffix(strings.ReplaceAll(plainThree, "\n", ","), ",version=100000000")
+	whole := func(more string) Change { return Change{NewMembers: all + more} }
+	for _, c := range []Change{
+		{Leaving: "x"}, {Joining: "server.x=d:1:2;3"}, {Joining: "server.4=d:70000:2;3"}, {Joining: "server.4=d:-1:2;3"},
+		whole(",server.x=d:1:2"), whole(",version=x"), whole(",group.1=1:2:x"), whole(",group.1=1:2:3:9"), whole(",group.x=1:2:3"),
+		whole(",group.1=1:2:3,weight.1=x"), whole(",group.1=1:2:3,weight.x=1"), whole(",group.1=1: 2:3"), whole(",group.1="),
+		{NewMembers: "server.1=a:1:2:observer;3"}, {NewMembers: "server.1=a:1:2,server.2=b:1:2:observer"},
+	} {
+		if _, err := members(t, plainThree).Apply(c, true); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%+v: %v is not malformed", c, err)
+		}
+	}
+	for _, c := range []Change{
+		{Joining: "server.4=d:x:2;3"}, {Joining: "server.4"}, {Leaving: "1,2"}, {Whole: true}, whole(",group.1=1:2"), whole(",group.1=1:2:3:3"), whole(",x=1"),
+	} {
+		if _, err := members(t, plainThree).Apply(c, true); err == nil || errors.Is(err, ErrMalformed) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if _, err := members(t, plainThree).Apply(Change{Whole: true}, false); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
 }
 
 func TestApplyWithoutStandalone(t *testing.T) {

@@ -54,6 +54,21 @@ func ParseMembership(text string) (Membership, error) {
 	return m, m.check()
 }
 
+// ErrMalformed marks what clients are told as MARSHALLINGERROR, not as BADARGUMENTS:
+// numbers that cannot be read, ports beyond all ports, and lists of which Apache's
+// parser makes no quorums (QuorumPeerConfig.java, parseDynamicConfig).
+var ErrMalformed = errors.New("malformed member list")
+
+// malformed is an error with its own words that is an [ErrMalformed].
+type malformed string
+
+func (m malformed) Error() string { return string(m) }
+
+// Is makes it an [ErrMalformed].
+func (malformed) Is(target error) bool { return target == ErrMalformed }
+
+func malformedf(format string, args ...any) error { return malformed(fmt.Sprintf(format, args...)) }
+
 // memberLines gathers the lines of a member list.
 type memberLines struct {
 	servers map[int64]Server
@@ -65,7 +80,7 @@ type memberLines struct {
 func (l *memberLines) add(p Property) (err error) {
 	if p.Key == "version" {
 		if l.version, err = strconv.ParseInt(p.Value, 16, 64); err != nil || l.version < 0 {
-			return errors.New("the version is no hexadecimal number")
+			return malformedf("the version is no hexadecimal number")
 		}
 		return nil
 	}
@@ -92,7 +107,7 @@ func (l *memberLines) add(p Property) (err error) {
 func parseID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 0 {
-		return 0, fmt.Errorf("%q is no server or group number", text)
+		return 0, malformedf("%q is no server or group number", text)
 	}
 	return id, nil
 }
@@ -135,17 +150,18 @@ func parseGroup(id int64, value string) (Group, error) {
 	for text := range strings.SplitSeq(value, ":") {
 		sid, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return Group{}, fmt.Errorf("%q is no server number", text)
+			return Group{}, malformedf("%q is no server number", text)
 		}
 		g.Servers = append(g.Servers, sid)
 	}
+	slices.Sort(g.Servers) // as servers write it
 	return g, nil
 }
 
 func parseWeight(value string) (int64, error) {
 	w, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || w < 0 {
-		return 0, fmt.Errorf("weight %q is not a whole number from 0", value)
+		return 0, malformedf("weight %q is not a whole number from 0", value)
 	}
 	return w, nil
 }
@@ -160,8 +176,31 @@ func (l *memberLines) membership() Membership {
 // check holds the rules that a list must keep wherever it comes from.
 func (m Membership) check() error {
 	if len(m.Servers) > 0 && len(m.Voters()) == 0 {
-		return errors.New("there are observers but no participant")
+		return malformedf("there are observers but no participant")
 	}
+	if faults := m.groupFaults(); len(faults) > 0 {
+		return faults[0]
+	}
+	return nil
+}
+
+// A groupFault is what is wrong with a server's place in the groups.
+type groupFault struct {
+	error
+	server int64  // whose line is wrong, or noServer
+	do     string // what to do about it
+}
+
+// noServer is the server of a fault that is not in a server's line.
+const noServer = -1
+
+// Unwrap gives the reason, which may be an [ErrMalformed].
+func (f groupFault) Unwrap() error { return f.error }
+
+// groupFaults holds the rules of QuorumHierarchical.java: each participant is in one
+// group, and whoever is in a group without being a participant has a weight of its
+// own, for it counts in what its group needs.
+func (m Membership) groupFaults() (faults []groupFault) {
 	if len(m.Groups) == 0 && len(m.Weights) == 0 {
 		return nil
 	}
@@ -169,17 +208,23 @@ func (m Membership) check() error {
 	for _, g := range m.Groups {
 		for _, sid := range g.Servers {
 			if other, twice := groupOf[sid]; twice {
-				return fmt.Errorf("server %d is in group %d and in group %d", sid, other, g.ID)
+				faults = append(faults, groupFault{fmt.Errorf("server %d is in group %d and in group %d", sid, other, g.ID), noServer, "leave it in one group"})
 			}
 			groupOf[sid] = g.ID
 		}
 	}
 	for _, s := range m.Voters() {
 		if _, ok := groupOf[s.ID]; !ok {
-			return fmt.Errorf("server %d is in no group", s.ID)
+			faults = append(faults, groupFault{fmt.Errorf("server %d is in no group", s.ID), s.ID, "add it to a group.N line"})
 		}
 	}
-	return nil
+	for _, sid := range slices.Sorted(maps.Keys(groupOf)) {
+		s, listed := m.Server(sid)
+		if _, weighed := m.Weights[sid]; !weighed && (!listed || s.Role != Participant) {
+			faults = append(faults, groupFault{malformedf("server %d is in group %d, and no participant", sid, groupOf[sid]), noServer, "take it out of the group, or give it a weight"})
+		}
+	}
+	return faults
 }
 
 // Voters are the participants, by ascending id.

@@ -31,6 +31,8 @@ func TestParseMembership(t *testing.T) {
 		{"several addresses, IPv6", "server.1=a:1:2|[::1]:1:2;[fe80::1%eth0]:3", "server.1=a:1:2|[0:0:0:0:0:0:0:1]:1:2:participant;[fe80:0:0:0:0:0:0:1%eth0]:3\nversion=0"},
 		{"groups", "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer\ngroup.2=2\ngroup.1=1:3\nweight.2=5\nweight.3=0\n",
 			"server.1=a:1:2:participant\nserver.2=b:1:2:participant\nserver.3=c:1:2:observer\ngroup.1=1:3\ngroup.2=2\nweight.1=1\nweight.2=5\nweight.3=0\nversion=0"},
+		{"a group in any order, a stranger in it", "server.1=a:1:2\nserver.2=b:1:2\ngroup.1=9:2:1\nweight.9=2",
+			"server.1=a:1:2:participant\nserver.2=b:1:2:participant\ngroup.1=1:2:9\nweight.1=1\nweight.2=1\nweight.9=2\nversion=0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,6 +66,8 @@ func TestParseMembershipRefuses(t *testing.T) {
 		{"server.1=a:1:2\ngroup.1=1\ngroup.2=1", "server 1 is in group 1 and in group 2"},
 		{"server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1", "server 2 is in no group"},
 		{"server.1=a:1:2\nweight.1=1", "server 1 is in no group"},
+		{"server.1=a:1:2\ngroup.1=1:2", "server 2 is in group 1, and no participant"},
+		{"server.1=a:1:2\nserver.2=b:1:2:observer\ngroup.1=1:2\nweight.1=2", "server 2 is in group 1, and no participant"},
 		{strings.Repeat("#", maxMembershipText+1), "the member list has 1048577 bytes; 1048576 are the most"},
 	}
 	for _, tt := range tests {

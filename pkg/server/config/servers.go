@@ -179,7 +179,10 @@ func parseAddress(text string) (Address, *Role, error) {
 
 func parsePort(what, text string) (int, error) {
 	port, err := strconv.Atoi(trim(text))
-	if err != nil || port < 1 || port > maxPort {
+	switch {
+	case err == nil && (port < 0 || port > maxPort):
+		return 0, malformedf("%s port %q is not a number from 1 to %d", what, text, maxPort)
+	case err != nil || port == 0:
 		return 0, fmt.Errorf("%s port %q is not a number from 1 to %d", what, text, maxPort)
 	}
 	return port, nil

@@ -145,23 +145,8 @@ func (r *reader) memberWarn(line int, problem, do string) {
 
 // checkGroups holds the rules of QuorumHierarchical.java.
 func (r *reader) checkGroups() {
-	c := r.cfg
-	if len(c.Groups) == 0 && len(c.Weights) == 0 {
-		return
-	}
-	groupOf := map[int64]int64{}
-	for _, g := range c.Groups {
-		for _, sid := range g.Servers {
-			if other, twice := groupOf[sid]; twice {
-				r.memberFault(0, fmt.Sprintf("server %d is in group %d and in group %d", sid, other, g.ID), "leave it in one group")
-			}
-			groupOf[sid] = g.ID
-		}
-	}
-	for _, s := range c.Voters() {
-		if _, ok := groupOf[s.ID]; !ok {
-			r.memberFault(r.serverLine[s.ID], fmt.Sprintf("server %d is in no group", s.ID), "add it to a group.N line")
-		}
+	for _, f := range r.cfg.Membership().groupFaults() {
+		r.memberFault(r.serverLine[f.server], f.Error(), f.do)
 	}
 }
 

@@ -4,6 +4,7 @@
 package membership
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -100,11 +101,19 @@ func (r Rules) Reconfigure(present string, ask proto.ReconfigRequest, version in
 		return "", fmt.Errorf("%w: the configuration is of version %x, not %x", proto.ErrBadVersion, m.Version, ask.ConfigID)
 	}
 	next, err := m.Apply(config.Change{
-		Joining: ask.Joining, Leaving: ask.Leaving, NewMembers: ask.Members, MultiAddress: r.MultiAddress,
+		Joining: ask.Joining, Leaving: ask.Leaving, NewMembers: ask.Members, Whole: ask.Whole, MultiAddress: r.MultiAddress,
 	}, r.Standalone)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", proto.ErrBadArguments, err)
+		return "", fmt.Errorf("%w: %w", refusal(err), err)
 	}
 	next.Version = version
 	return next.Text(), nil
+}
+
+// refusal is what a client is told of a change that cannot be met.
+func refusal(err error) proto.Code {
+	if errors.Is(err, config.ErrMalformed) {
+		return proto.ErrMarshalling
+	}
+	return proto.ErrBadArguments
 }

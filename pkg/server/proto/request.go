@@ -96,18 +96,26 @@ func (r *SetDataRequest) Decode(d *jute.Decoder) {
 // that join and leave, or all that are to be in it.
 type ReconfigRequest struct {
 	Joining, Leaving, Members string // server specifications, joined by commas
+	Whole                     bool   // Members is given, be it empty, and the other two do not count
 	ConfigID                  int64  // version of the configuration that is to be changed; -1 for any
 }
 
 // Append writes the record behind b.
 func (r ReconfigRequest) Append(b []byte) []byte {
 	b = jute.AppendString(jute.AppendString(b, r.Joining), r.Leaving)
-	return jute.AppendLong(jute.AppendString(b, r.Members), r.ConfigID)
+	if r.Whole || r.Members != "" {
+		b = jute.AppendString(b, r.Members)
+	} else {
+		b = jute.AppendBuffer(b, nil) // the null string
+	}
+	return jute.AppendLong(b, r.ConfigID)
 }
 
 // Decode reads the record from d.
 func (r *ReconfigRequest) Decode(d *jute.Decoder) {
-	r.Joining, r.Leaving, r.Members, r.ConfigID = d.String(), d.String(), d.String(), d.Long()
+	r.Joining, r.Leaving = d.String(), d.String()
+	members := d.Buffer()
+	r.Members, r.Whole, r.ConfigID = string(members), members != nil, d.Long()
 }
 
 // SetACLRequest replaces a znode's ACL. Version is compared with the znode's

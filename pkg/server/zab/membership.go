@@ -120,11 +120,11 @@ func (p *Peer) CheckReconfig(e Ensemble) error {
 	case len(p.next) > 0:
 		return fmt.Errorf("%w: version %s is not committed yet", ErrReconfig, p.newest().Version)
 	}
-	if err := e.validate(); err != nil {
-		return fmt.Errorf("%w: %w", ErrReconfig, err)
-	}
 	if !e.HasQuorum(func(sid Sid) bool { return sid == p.cfg.Self || p.follows(sid) }) {
 		return ErrNoQuorum
+	}
+	if err := e.validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrReconfig, err)
 	}
 	return nil
 }

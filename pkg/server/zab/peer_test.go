@@ -90,6 +90,9 @@ func TestHasQuorum(t *testing.T) {
 		{"light half of a group", groups, []Sid{1, 2, 6}, false},
 		{"group without weight does not count", groups, []Sid{6, 7}, false},
 		{"all but the weighty", groups, []Sid{4, 5, 6}, true},
+		{"who has no vote weighs in what the group needs", Ensemble{
+			Voters: []Sid{1, 2}, Observers: []Sid{3}, Groups: map[Sid]int64{1: 1, 2: 1, 3: 1, 9: 1}, Weights: map[Sid]int64{3: 1, 9: 1},
+		}, []Sid{1, 2, 3, 9}, false},
 	} {
 		if got := c.e.HasQuorum(func(s Sid) bool { return slices.Contains(c.in, s) }); got != c.want {
 			t.Errorf("%s: %v gives %t", c.name, c.in, got)

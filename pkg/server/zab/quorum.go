@@ -13,8 +13,8 @@ import (
 type Ensemble struct {
 	Voters    []Sid
 	Observers []Sid
-	Groups    map[Sid]int64 // voter -> group; every voter needs one if any has
-	Weights   map[Sid]int64 // voter -> weight >= 0; 1 where absent
+	Groups    map[Sid]int64 // server -> group; every voter needs one if any has
+	Weights   map[Sid]int64 // server -> weight >= 0; 1 where absent
 }
 
 // IsVoter reports whether sid may vote.
@@ -37,14 +37,17 @@ func (e Ensemble) HasQuorum(in func(Sid) bool) bool {
 	return n > len(e.Voters)/2
 }
 
-// hasGroupQuorum is the hierarchical rule. Groups without weight do not count.
+// hasGroupQuorum is the hierarchical rule. Groups without weight do not count; who is
+// in a group weighs in what it needs, voter or not (QuorumHierarchical.java,
+// computeGroupWeight).
 func (e Ensemble) hasGroupQuorum(in func(Sid) bool) bool {
 	whole, present := map[int64]int64{}, map[int64]int64{}
+	for sid, group := range e.Groups {
+		whole[group] += e.weight(sid)
+	}
 	for _, sid := range e.Voters {
-		group, weight := e.Groups[sid], e.weight(sid)
-		whole[group] += weight
 		if in(sid) {
-			present[group] += weight
+			present[e.Groups[sid]] += e.weight(sid)
 		}
 	}
 	groups, won := 0, 0
