@@ -142,7 +142,7 @@ func zooCfg(o Options, s subnet, srv *server) []byte {
 		"maxClientCnxns": "0", "4lw.commands.whitelist": "*", "admin.enableServer": "false", "preAllocSize": "1024",
 	}
 	n := o.Servers + o.Observers
-	if n > 1 {
+	if n > 1 || o.Direct {
 		for to := 1; to <= n; to++ {
 			keys[fmt.Sprintf("server.%d", to)] = o.member(s, srv.sid, to)
 		}

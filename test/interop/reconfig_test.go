@@ -18,6 +18,7 @@ import (
 
 // Codes that go-zk has no name for.
 const (
+	malformed  code = "-5"  // MARSHALLINGERROR
 	noQuorum   code = "-13" // NEWCONFIGNOQUORUM
 	inProgress code = "-14" // RECONFIGINPROGRESS
 )
@@ -216,7 +217,8 @@ func TestReconfigRefused(t *testing.T) {
 	}{
 		{"nobody listens there", []string{e.Member(4, "participant"), e.Member(5, "participant"), "server.6=127.0.0.1:1:2;3", "server.7=127.0.0.1:4:5;6"}, nil, -1, noQuorum},
 		{"another version", nil, []string{"3"}, 7, zk.ErrBadVersion},
-		{"no server", []string{"server.x=1"}, nil, -1, zk.ErrBadArguments},
+		{"no server", []string{"server.4=1"}, nil, -1, zk.ErrBadArguments},
+		{"no number", []string{"server.x=1"}, nil, -1, malformed},
 		{"too few are left", nil, []string{"2", "3"}, -1, zk.ErrBadArguments},
 	} {
 		if _, err := r.IncrementalReconfig(x.joining, x.leaving, x.version); !errors.Is(err, x.want) && !isCode(err, x.want) {
