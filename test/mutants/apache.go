@@ -66,9 +66,6 @@ func ofFiles() []mutant {
 		{"a snapshot changes while it is written", tree + "/snapshot.go", "\tt.epoch.Add(1)\n", "", tree, "^TestSnapshotsWhileWriting$"},
 		{"an ACL that a snapshot lacks is never repaired", tree + "/apply.go", "if n.acl == t.acls.closed {", "if n.acl == t.acls.closed && path == \"\" {", tree, "^TestReplayOverFuzzySnapshot$"},
 		{"what is deleted twice leaves its parent behind", tree + "/apply.go", "\tif zxid > parent.pzxid {\n\t\tparent.pzxid = zxid", "\tif _, ok := parent.kids.get(nodeName(name)); ok && zxid > parent.pzxid {\n\t\tparent.pzxid = zxid", tree, "^TestAgainstModel$"},
-		{"the tree is locked while a learner gets it", pipeline + "/apply.go",
-			"// Snapshot implements [quorum.Machine].\nfunc (p *Pipeline) Snapshot() (quorum.Snapshot, error) {\n\tp.drain()\n\tp.mu.Lock()\n\tdefer p.mu.Unlock()\n\treturn p.tree.Snapshot(), nil\n}",
-			"type locked struct {\n\t*tree.Snapshot\n\tp *Pipeline\n}\n\nfunc (l locked) WriteTo(w io.Writer) (int64, error) {\n\tl.p.mu.RLock()\n\tdefer l.p.mu.RUnlock()\n\treturn l.Snapshot.WriteTo(w)\n}\n\nfunc (p *Pipeline) Snapshot() (quorum.Snapshot, error) {\n\tp.drain()\n\tp.mu.Lock()\n\tdefer p.mu.Unlock()\n\treturn locked{p.tree.Snapshot(), p}, nil\n}", pipeline, "^TestStuckSnapshotHoldsUpNothing$"},
 		{"the log waits for a snapshot", storage + "/snapshot.go", "\tdefer s.snapshots.Unlock()\n\tif path, size", "\tdefer s.snapshots.Unlock()\n\ts.mu.Lock()\n\tdefer s.mu.Unlock()\n\tif path, size", storage, "^TestStuckSnapshotHoldsUpNothing$"},
 	}
 }

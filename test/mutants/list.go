@@ -51,7 +51,7 @@ func ofStorage() []mutant {
 		{"a gap in the log is passed over", storage + "/replay.go", "if follows(p.last, zxid) {", "if zxid > p.last {", storage, "^TestDamage$"},
 		{"damage anywhere is cut like a torn end", storage + "/replay.go", "if why != \"\" {", "if why == \"never\" {", storage, "^TestDamage$"},
 		{"what was synced is not noted behind it", storage + "/append.go", "return g.writeMark(mark{from: g.synced})", "return nil", storage, "^TestEveryByteOfLogIsGuarded$"},
-		{"a recovered log is not noted as synced", storage + "/tail.go", "if err == nil && p.tail.mark.valid() {", "if err == nil && p.tail == nil {", storage, "^TestEveryByteOfOlderLogIsGuarded$"},
+		{"a recovered log is not noted as synced", storage + "/tail.go", "if err == nil && p.tail.mark.valid() {", "if err == nil && p.tail == nil {", storage, "^TestEveryByteOfRecoveredLogIsGuarded$"},
 		{"a snapshot's seal is not looked at", storage + "/snapread.go", "case binary.BigEndian.Uint64(b) != sum:", "case binary.BigEndian.Uint64(b) != sum && sum == 0:", storage, "^TestEveryByteOfSnapshotIsGuarded$"},
 		{"a half-written snapshot is accepted", storage + "/snapread.go", "case len(b) < sealSize || !bytes.Equal(b[8:], sealEnd[:]):", "case len(b) < sealSize || sum == 0 && !bytes.Equal(b[8:], sealEnd[:]):", storage, "^TestEveryByteOfSnapshotIsGuarded$"},
 		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[s.zxid] || int32(s.zxid) == 0 && p.last >= s.zxid {", "if p.last >= s.zxid {", storage, "^TestSkippedSnapshotWasALeaders$"},

@@ -94,3 +94,26 @@ func TestStuckSnapshotHoldsUpNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a start has found and kept is synced, and the log says so: damage that comes
+// to it later is no torn end, though nothing was logged behind it.
+func TestEveryByteOfRecoveredLogIsGuarded(t *testing.T) {
+	d := faultdisk.New()
+	s, _ := mustOpen(t, testOptions(d))
+	mustAppend(t, s, recs(1, 4)...)
+	d = d.Crash(faultdisk.Nothing)
+	mustOpen(t, testOptions(d))
+	base := d.Crash(faultdisk.Nothing)
+	whole := get(t, base, log1)
+	for at := logHeaderSize; at < len(javaLog(recs(1, 4), 0)); at++ {
+		d := base.Crash(faultdisk.All)
+		b := append([]byte(nil), whole...)
+		b[at] ^= 0x10
+		put(t, d, log1, b)
+		if r, err := tryRecover(d); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d: %v %v", at, r, err)
+		}
+		base = d
+		put(t, base, log1, whole)
+	}
+}
