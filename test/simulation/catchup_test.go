@@ -35,6 +35,7 @@ func (w *world) catchUp(l *link) {
 			item{packet: &zab.Packet{Kind: zab.Commit, From: plan.From, To: plan.To, Zxid: p.Zxid}})
 	}
 	l.toLearner = append(items, l.toLearner[1:]...)
+	w.saw("sync: from the log")
 	leader.peer.SentLog(l.learner)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/zkctl/zkctl/pkg/server/jute"
 	"github.com/zkctl/zkctl/pkg/server/pipeline"
 	"github.com/zkctl/zkctl/pkg/server/proto"
+	"github.com/zkctl/zkctl/pkg/server/zab"
 )
 
 // keys is how many registers all clients write to.
@@ -19,20 +20,22 @@ const keys = 3
 // client is one session that goes from server to server, with one request at a time.
 type client struct {
 	*world
-	id      int
-	conn    *pipeline.Conn
-	at      *server
-	out     *sink
-	shaking bool
-	session int64
-	secret  []byte
-	seen    int64 // newest zxid
-	xid     int32
-	made    int // znodes it made up names for
-	asked   *call
-	calls   []porcupine.Operation
-	clock   *int64 // of all clients: counts what happens
-	lost    int    // sessions that ended
+	id       int
+	conn     *pipeline.Conn
+	at       *server
+	out      *sink
+	shaking  bool
+	session  int64
+	secret   []byte
+	seen     int64 // newest zxid
+	xid      int32
+	made     int // znodes it made up names for
+	asked    *call
+	operator bool // it changes the members, half of the time
+	calls    []porcupine.Operation
+	clock    *int64  // of all clients: counts what happens
+	lost     int     // sessions that ended
+	last     zab.Sid // whom it was connected to before
 }
 
 // sink is the client's end of a connection.
@@ -64,10 +67,11 @@ func (s *sink) take() (frames [][]byte, closed bool) {
 
 // call is a request to a register; others are asked with no key.
 type call struct {
-	key     string
-	create  bool
-	version int32 // that a write expects, or -1
-	began   int64
+	key      string
+	create   bool
+	version  int32 // that a write expects, or -1
+	reconfig bool  // a change of members
+	began    int64
 }
 
 // result is what became of a call.
@@ -158,8 +162,11 @@ func (c *client) frame(b []byte) {
 		if r.SessionID == 0 || r.Timeout == 0 { // expired
 			c.session, c.secret = 0, nil
 			c.lost++
+			c.saw("session: expired")
 			return
 		}
+		c.sawIf(c.session != 0 && c.last != c.at.sid, "session: moved")
+		c.last = c.at.sid
 		c.session, c.secret = r.SessionID, append([]byte(nil), r.Password...)
 		return
 	}
@@ -171,6 +178,9 @@ func (c *client) frame(b []byte) {
 	}
 	if h.Xid != c.xid || c.asked == nil {
 		return
+	}
+	if c.asked.reconfig {
+		c.reorganised(h, d)
 	}
 	r := result{known: true, code: h.Err}
 	if c.asked.key != "" && !c.asked.create && h.Err == proto.OK {
@@ -204,6 +214,10 @@ func (c *client) ask() {
 	*c.clock++
 	c.asked = &call{began: *c.clock}
 	rnd := c.world.rnd
+	if c.operator && !c.healing && rnd.Intn(2) == 0 {
+		c.reorganise()
+		return
+	}
 	key := "/k" + strconv.Itoa(rnd.Intn(keys))
 	own := fmt.Sprintf("/c%d-", c.id)
 	op, body := proto.OpSync, jute.AppendString(nil, "/")
@@ -238,6 +252,15 @@ func (c *client) ask() {
 	case k == 14 && rnd.Intn(6) == 0:
 		op, body = proto.OpCloseSession, nil
 	}
+	c.submit(op, body)
+	if op == proto.OpCloseSession {
+		c.saw("session: closed by its client")
+		c.session, c.secret, c.seen = 0, nil, 0
+	}
+}
+
+// submit sends a request.
+func (c *client) submit(op proto.Op, body []byte) {
 	frame := append(proto.RequestHeader{Xid: c.xid, Op: op}.Append(nil), body...)
 	conn, out := c.conn, c.out
 	go func() {
@@ -246,9 +269,6 @@ func (c *client) ask() {
 		}
 	}()
 	c.at.collect()
-	if op == proto.OpCloseSession {
-		c.session, c.secret, c.seen = 0, nil, 0
-	}
 }
 
 func create(path string, mode int32) []byte {

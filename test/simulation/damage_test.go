@@ -34,7 +34,7 @@ func (s *server) damaged(name string) bool {
 
 // quorumWithout tells whether enough others are whole.
 func (w *world) quorumWithout(s *server) bool {
-	return w.config.Ensemble.HasQuorum(func(sid zab.Sid) bool { return sid != s.sid && w.server(sid).whole() })
+	return w.isQuorum(func(o *server) bool { return o != s && o.whole() })
 }
 
 // holds tells whether a disk has a history, or had it before it was damaged.
@@ -66,6 +66,7 @@ func (w *world) decay(s *server) {
 				s.damage.done = append(s.damage.done, "nothing tells of missing files")
 			}
 			w.trace("%d: %s", s.sid, what)
+			w.saw("fault: files damaged")
 		}
 	}
 }
@@ -132,6 +133,7 @@ func (s *server) rejoin() {
 	if !s.healing && s.world.rnd.Intn(3) == 0 {
 		s.fd.StopAfter(s.world.rnd.Intn(20))
 	}
+	s.saw("members: history set aside")
 	_, err := inspect.SetAside(s.fd, epoch, time.Now(), dataDir)
 	switch {
 	case err == nil:
@@ -158,7 +160,7 @@ func (w *world) leaderWithout(s *server) (epoch int64, ok bool) {
 		if l == s || !l.place.Serving || l.place.Role != zab.Leading {
 			continue
 		}
-		if w.config.Ensemble.HasQuorum(func(sid zab.Sid) bool {
+		if w.inForce().HasQuorum(func(sid zab.Sid) bool {
 			o := w.server(sid)
 			return o != s && o.place.Serving && o.place.Leader == l.sid
 		}) {
@@ -172,6 +174,7 @@ func (w *world) leaderWithout(s *server) (epoch int64, ok bool) {
 func (s *server) copied() {
 	if s.mute {
 		s.trace("%d has a vote again", s.sid)
+		s.saw("members: rejoined")
 		s.mute, s.damage = false, damage{}
 	}
 }
@@ -192,12 +195,14 @@ func (w *world) slow(s *server) {
 	switch k := w.rnd.Intn(4); {
 	case k == 0:
 		s.slowness.stuck = true
+		w.saw("fault: disk stuck")
 		w.trace("%d: the disk is stuck", s.sid)
 	case k == 1 || s.slowness.stuck || s.slowness.sync > 0:
 		w.trace("%d: the disk is well again", s.sid)
 		s.well()
 	default:
 		s.slowness.sync = time.Duration(1+w.rnd.Intn(60)) * tick
+		w.saw("fault: disk slow")
 		w.trace("%d: a sync takes %s", s.sid, s.slowness.sync)
 	}
 }
@@ -224,6 +229,7 @@ func (w *world) trouble(s *server) {
 	switch w.rnd.Intn(4) {
 	case 0:
 		n, err := w.rnd.Intn(4000), []error{syscall.EIO, syscall.ENOSPC}[w.rnd.Intn(2)]
+		w.saw("fault: short write")
 		w.trace("%d: a write will end short after %d bytes: %v", s.sid, n, err)
 		s.fd.Short(n, err)
 	default:

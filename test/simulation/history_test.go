@@ -14,11 +14,15 @@ type history struct {
 	leaders  map[int64]zab.Sid
 	proposed map[zab.Zxid]string // every transaction that was ever proposed
 	digests  map[zab.Zxid]uint64 // of the tree after it
+
+	initial *zab.Membership              // that the run began with
+	members map[zab.Zxid]*zab.Membership // that a transaction makes
+	judged  int                          // how much of order was looked at for changes of members
 }
 
 func newHistory() history {
 	return history{
-		leaders: map[int64]zab.Sid{}, proposed: map[zab.Zxid]string{},
+		leaders: map[int64]zab.Sid{}, proposed: map[zab.Zxid]string{}, members: map[zab.Zxid]*zab.Membership{},
 		digests: map[zab.Zxid]uint64{0: tree.New(tree.Options{}).Digest()},
 	}
 }
@@ -37,7 +41,7 @@ func (h *history) propose(p zab.Proposal, after zab.Zxid) error {
 	if t.Digest != nil {
 		h.digests[p.Zxid] = t.Digest.Tree
 	}
-	return nil
+	return h.note(p)
 }
 
 func (h *history) has(z int64) bool { return z <= int64(lastOf(h.order)) }

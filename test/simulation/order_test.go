@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/zkctl/zkctl/pkg/server/quorum"
@@ -23,8 +24,13 @@ func (s *server) Propose(epoch int64, ps []zab.Proposal) {
 			if err := s.history.propose(p, after); err != nil {
 				s.fault("%v", err)
 			}
+			p.Members, _ = s.reconfig.MembersOf(p.Data)
 			s.trace("%d proposes %s", s.sid, p.Zxid)
-			if err := s.peer.Propose(p); err != nil {
+			switch err := s.peer.Propose(p); {
+			case errors.Is(err, zab.ErrEpochFull):
+				s.trace("  %v", err)
+				s.saw("epoch: full")
+			case err != nil:
 				s.fault("%d proposes %s: %v", s.sid, p.Zxid, err)
 			}
 		}
@@ -43,9 +49,6 @@ func (s *server) Sync(epoch int64, from zab.Sid, done func()) {
 		}
 	})
 }
-
-// CheckReconfig implements [quorum.Order].
-func (s *server) CheckReconfig(int64, string) error { return zab.ErrReconfig }
 
 // Forward implements [quorum.Order].
 func (s *server) Forward(r quorum.Request) { s.put(func() { s.toLeader(item{request: &r}) }) }

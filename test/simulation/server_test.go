@@ -55,6 +55,13 @@ type server struct {
 	slowness slowness
 
 	committedLog []zab.Proposal // as it was applied when the server ended
+
+	reconfig *quorum.Reconfig // nil when members cannot change
+	version  zab.Zxid         // of the membership in force here
+	down     chan struct{}    // closed when the server ends
+	absent   bool             // it ran when it was no member
+	again    bool             // it was installed anew
+	sent     zab.Packet       // the last one
 }
 
 // job is what one Ready asks of the disk.
@@ -96,6 +103,12 @@ func (s *server) start() {
 	}
 	s.mute, c.Rejoin = r.Rejoin, r.Rejoin
 	s.remember(c.LastZxid, c.Epochs)
+	list, err := s.adoptList(&c, r)
+	if err != nil {
+		s.refused(err)
+		return
+	}
+	s.sawStart(r.Fresh)
 	for _, rec := range r.Window {
 		c.Window = append(c.Window, zab.Proposal{Zxid: zab.Zxid(rec.Zxid), Data: rec.Data})
 	}
@@ -107,8 +120,10 @@ func (s *server) start() {
 	s.pipe = pipeline.New(pipeline.Config{
 		Self: s.sid, TickTime: 4 * tick, MinSessionTimeout: 20 * tick, MaxSessionTimeout: 200 * tick,
 		SnapCount: 16, Jitter: s.rnd.Int63n, Digests: true, Logger: slog.New(slog.DiscardHandler),
+		Reconfigure: s.reconfigure(), Auth: s.auth,
 	}, s.store, r)
-	s.peer, s.place = peer, zab.RoleChange{}
+	s.peer, s.place, s.down = peer, zab.RoleChange{}, make(chan struct{})
+	s.pipe.SetMembership(list.Text(), list.Version)
 	s.pipe.Start(s)
 	s.trace("%d starts at %s, epochs %v", s.sid, c.LastZxid, c.Epochs)
 	s.collect()
@@ -132,6 +147,7 @@ func (s *server) recover() (*storage.Recovered, error) {
 // refused judges why a server does not start.
 func (s *server) refused(err error) {
 	s.trace("%d does not start: %v", s.sid, err)
+	s.sawDisk(err)
 	if isDiskFault(err) {
 		s.crash(s.keep())
 		return
@@ -174,7 +190,8 @@ func (s *server) remember(last zab.Zxid, epochs zab.Epochs) {
 func (s *server) crash(keep faultdisk.Keep) {
 	if s.pipe != nil {
 		s.fd.StopAfter(0)
-		s.pipe.Stop()
+		s.sawCrash()
+		s.stopPipe()
 	}
 	s.fd = s.fd.Crash(keep)
 	s.ended()
@@ -183,11 +200,13 @@ func (s *server) crash(keep faultdisk.Keep) {
 // exit ends the process; the machine goes on.
 func (s *server) exit(err error) {
 	s.trace("%d stops: %v", s.sid, err)
+	s.sawDisk(err)
 	if errors.Is(err, faultdisk.ErrStopped) {
 		s.crash(s.keep())
 		return
 	}
-	s.pipe.Stop()
+	s.sawCrash()
+	s.stopPipe()
 	s.fd.Restart()
 	s.fd.Fail("", "", nil)
 	s.fd.Limit(0)
@@ -268,10 +287,12 @@ func (s *server) execute(r zab.Ready) {
 	if r.Role != nil && !r.Role.Serving {
 		s.enter(*r.Role)
 	}
+	s.takeMembers(r)
 	s.toDisk(r)
 	s.commit(r.Commit)
 	for _, out := range r.Send {
-		if out.Kind == zab.Commit || out.Kind == zab.Inform {
+		switch out.Kind {
+		case zab.Commit, zab.Inform, zab.CommitAndActivate, zab.InformAndActivate:
 			s.answerSyncs(out.To, out.Zxid)
 		}
 		s.dispatch(out)
@@ -372,6 +393,8 @@ func (s *server) work(count int) {
 }
 
 func (s *server) one(j job) error {
+	s.sawIf(j.Truncate != nil, "disk: log truncated")
+	s.sawIf(j.Install != nil, "disk: snapshot installed")
 	if j.Truncate != nil {
 		if err := s.rebase(upTo(s.written, *j.Truncate), func() error { return s.pipe.Truncate(*j.Truncate) }); err != nil {
 			return err
@@ -386,6 +409,9 @@ func (s *server) one(j job) error {
 		if err := s.append(j.Append); err != nil {
 			return err
 		}
+	}
+	if err := s.keepMembers(j.Ready); err != nil {
+		return err
 	}
 	if j.Epochs == nil {
 		return nil
@@ -445,6 +471,7 @@ func (s *server) commit(ps []zab.Proposal) {
 		s.answerSyncs(s.sid, p.Zxid)
 		s.whenBased(func() { s.pipe.Commit([]zab.Proposal{p}) })
 		s.applied = p.Zxid
+		s.demand(s.mayCommit(p))
 		s.demand(s.history.commit(s.sid, p, s.log, s.place))
 	}
 }
@@ -455,6 +482,7 @@ func (s *server) dispatch(out zab.Packet) {
 		s.send(out)
 		return
 	}
+	s.sawSend(out)
 	it := item{packet: &out}
 	if out.Kind == zab.Ping && s.place.Role != zab.Leading {
 		it.touches = s.pipe.Touched()
@@ -503,14 +531,18 @@ func (s *server) judge() {
 		s.fault("%d has %d digests that differ", s.sid, n)
 	}
 	s.pipe.View(func(t *tree.Tree) { s.demand(s.history.tree(s.sid, zab.Zxid(t.LastZxid()), t.Digest())) })
-	s.demand(s.history.durable(s.config.Ensemble.HasQuorum, s.holds))
+	s.demand(s.history.changed(s.holds))
+	s.demand(s.history.durable(s.inForce().HasQuorum, s.holds))
 }
 
 // serve checks what makes it right to serve clients.
 func (s *server) serve() {
 	mine := upTo(s.log, max(s.peer.Status().LastCommitted, s.applied))
 	if s.place.Role == zab.Leading {
+		before := s.inForce()
 		s.demand(s.history.lead(s.place.Epoch, s.sid, mine))
+		s.sawLeader(before)
+		s.demand(s.history.entitled(s.sid))
 	} else {
 		s.demand(s.history.follow(s.sid, mine))
 	}
@@ -528,8 +560,8 @@ func (s *server) String() string {
 		return fmt.Sprintf("%d: down %s", s.sid, s.why)
 	}
 	st := s.peer.Status()
-	return fmt.Sprintf("%d: %s %s serving %t, leader %d, epochs %v, logged %s committed %s, disk %s, %d jobs", s.sid, st.Role, st.Phase, st.Serving,
-		st.Leader, st.Epochs, st.LastLogged, st.LastCommitted, lastOf(s.synced), len(s.jobs))
+	return fmt.Sprintf("%d: %s %s serving %t, leader %d, epochs %v, logged %s committed %s, disk %s, %d jobs; %s; vote %+v", s.sid, st.Role, st.Phase, st.Serving,
+		st.Leader, st.Epochs, st.LastLogged, st.LastCommitted, lastOf(s.synced), len(s.jobs), st.Members, st.Vote)
 }
 
 // timeout bounds a client's patience.

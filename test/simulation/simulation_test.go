@@ -22,10 +22,13 @@ import (
 
 var (
 	seedFlag  = flag.Int64("simulation.seed", 0, "replay the simulation of this seed alone, with its trace")
-	seedsFlag = flag.Int64("simulation.seeds", 100, "how many seeds to simulate; a fifth of them with -short")
+	seedsFlag = flag.Int64("simulation.seeds", defaultSeeds, "how many seeds to simulate; a twentieth of them with -short")
 	firstFlag = flag.Int64("simulation.first", 1, "the first seed")
 	stepsFlag = flag.Int("simulation.steps", 1500, "moves of each simulation before the faults end")
 )
+
+// defaultSeeds are how many seeds are played by default; that many reach every path.
+const defaultSeeds = 2000
 
 // TestSimulation runs ensembles through everything that can go wrong, then ends the
 // faults and expects all servers to come together with one and the same tree.
@@ -40,15 +43,17 @@ func TestSimulation(t *testing.T) {
 	}
 	seeds := *seedsFlag
 	if testing.Short() {
-		seeds = max(seeds/5, 1)
+		seeds = max(seeds/20, 1)
 	}
+	var reached coverage
+	t.Cleanup(func() { reached.report(t) })
 	const workers = 2
 	for worker := range int64(workers) {
 		t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
 			t.Parallel()
 			for seed := *firstFlag + worker; seed < *firstFlag+seeds && !t.Failed(); seed += workers {
 				synctest.Test(t, func(t *testing.T) {
-					if err := simulate(seed, nil); err != nil {
+					if err := play(seed, nil, &reached); err != nil {
 						t.Errorf("seed %d: %v\n  replay: go test ./test/simulation -run TestSimulation -v -simulation.seed %d -simulation.steps %d",
 							seed, err, seed, *stepsFlag)
 					}
@@ -89,33 +94,34 @@ func newWorld(seed int64, trace func(string, ...any)) *world {
 	if trace == nil {
 		trace = func(string, ...any) {}
 	}
-	w := &world{rnd: rnd, mail: map[route][]zab.Packet{}, cuts: map[route]bool{}, history: newHistory(), trace: trace}
+	w := &world{rnd: rnd, mail: map[route][]zab.Packet{}, cuts: map[route]bool{}, history: newHistory(), reached: map[string]int{}, trace: trace}
 	w.config = zab.Config{
 		WindowCount:  []int{3, 20, 500}[rnd.Intn(3)],
 		FromLog:      seed/2%2 == 0, // not drawn: the seeds in the notes are to stay what they were
 		FinalizeWait: 3, NotifyMin: 4, NotifyMax: 16, TickTime: 4, InitLimit: 40, SyncLimit: 20, DialRetry: 2, DialTries: 5,
 	}
-	voters, observers := []int{1, 2, 3, 3, 3, 3, 5}[rnd.Intn(7)], rnd.Intn(3)/2
-	for i := range voters + observers {
+	for i := range w.populate() {
 		sid := zab.Sid(i + 1)
-		if i < voters {
-			w.config.Ensemble.Voters = append(w.config.Ensemble.Voters, sid)
-		} else {
-			w.config.Ensemble.Observers = append(w.config.Ensemble.Observers, sid)
-		}
 		w.servers = append(w.servers, &server{world: w, sid: sid, fd: faultdisk.New(), rnd: rand.New(rand.NewSource(seed<<8 + int64(sid)))})
 	}
 	var clock int64
 	for i := range 3 {
 		w.clients = append(w.clients, &client{world: w, id: i, clock: &clock})
 	}
+	if w.changes.on {
+		w.clients = append(w.clients, &client{world: w, id: 3, clock: &clock, operator: true})
+	}
 	return w
 }
 
-func simulate(seed int64, trace func(string, ...any)) error {
+func simulate(seed int64, trace func(string, ...any)) error { return play(seed, trace, nil) }
+
+// play plays one seed and adds what it reached to what others did.
+func play(seed int64, trace func(string, ...any), reached *coverage) error {
 	w := newWorld(seed, trace)
+	defer func() { reached.add(w.reached) }()
 	defer w.stop()
-	for _, s := range w.servers {
+	for _, s := range w.members() {
 		s.start()
 	}
 	w.calm(200)
@@ -128,6 +134,7 @@ func simulate(seed int64, trace func(string, ...any)) error {
 	}
 	if !w.over() {
 		w.linearizable()
+		w.abandoned()
 	}
 	if len(w.faults) > 0 {
 		return errors.New(strings.Join(w.faults[:min(len(w.faults), 5)], "\n  "))
@@ -144,7 +151,7 @@ func (w *world) stop() {
 	}
 	for _, s := range w.servers {
 		if s.pipe != nil {
-			s.pipe.Stop()
+			s.stopPipe()
 		}
 	}
 	synctest.Wait()
@@ -187,9 +194,14 @@ func (w *world) ticks() {
 // fail makes something go wrong.
 func (w *world) fail() {
 	a, b := w.servers[w.rnd.Intn(len(w.servers))], w.servers[w.rnd.Intn(len(w.servers))]
+	if w.rnd.Intn(8) == 0 {
+		w.maintain(a)
+		return
+	}
 	switch k := w.rnd.Intn(18); {
 	case k <= 1 && a.peer != nil:
 		w.trace("crash %d", a.sid)
+		w.saw("fault: crash")
 		a.crash(a.keep())
 	case k <= 4 && a.peer != nil:
 		n := w.rnd.Intn(12)
@@ -207,14 +219,17 @@ func (w *world) fail() {
 	case k == 9 && len(w.links) > 0:
 		l := w.links[w.rnd.Intn(len(w.links))]
 		w.trace("break %d-%d", l.learner, l.leader)
+		w.saw("fault: link broken")
 		w.breakLink(l)
 	case k == 10 && a != b:
 		w.trace("cut %d to %d", a.sid, b.sid)
+		w.saw("fault: direction cut")
 		w.cut(a.sid, b.sid)
 	case k == 11:
 		w.ring()
 	case k == 12:
 		w.trace("the clock jumps")
+		w.saw("fault: clock jump")
 		w.advance(time.Duration(w.rnd.Intn(6000)) * time.Millisecond)
 	case k == 13:
 		w.clients[w.rnd.Intn(len(w.clients))].leave()
@@ -229,6 +244,7 @@ func (w *world) fail() {
 // ring lets each server talk to its neighbours only.
 func (w *world) ring() {
 	w.trace("ring")
+	w.saw("fault: ring")
 	n := len(w.servers)
 	for i, a := range w.servers {
 		for j, b := range w.servers {
@@ -266,10 +282,8 @@ func (w *world) heal() {
 func (w *world) converge() {
 	before, rounds := -1, 0
 	for ; rounds < 600 && !w.over(); rounds++ {
-		for _, s := range w.servers {
-			s.start()
-		}
-		if !w.config.Ensemble.HasQuorum(func(sid zab.Sid) bool { return w.server(sid).why == "" && !w.server(sid).mute }) {
+		w.startWanted()
+		if !w.canDecide() {
 			return // corruption was named, and too many others are missing for a rejoin
 		}
 		w.ticks()
@@ -312,7 +326,7 @@ func (w *world) settle() {
 // together reports whether one leader serves and all that can follow it.
 func (w *world) together() bool {
 	var places []zab.RoleChange
-	for _, s := range w.servers {
+	for _, s := range w.members() {
 		if s.why == "" {
 			places = append(places, s.place)
 		}
@@ -324,13 +338,14 @@ func (w *world) together() bool {
 // the same: znodes, ACLs, sessions.
 func (w *world) equal() bool {
 	trees := map[zab.Sid]*tree.Tree{}
-	for _, s := range w.servers {
+	for _, s := range w.members() {
 		if s.pipe == nil || s.pipe.LastZxid() < int64(lastOf(w.history.order)) {
 			return false
 		}
 		s.pipe.View(func(t *tree.Tree) { trees[s.sid] = t })
 	}
 	w.demand(sameTrees(trees))
+	w.agree()
 	return true
 }
 
@@ -348,7 +363,11 @@ func describe(t *tree.Tree, to *strings.Builder) {
 
 func describeNode(t *tree.Tree, at string, to *strings.Builder) {
 	n, _ := t.Get(at)
-	fmt.Fprintf(to, "%s %q %v %+v\n", at, n.Data(), n.ACL(), n.Persisted())
+	stat := n.Persisted()
+	if at == tree.ConfigPath { // each server writes it for itself, by its own clock
+		stat.Mtime, stat.Ctime = 0, 0
+	}
+	fmt.Fprintf(to, "%s %q %v %+v\n", at, n.Data(), n.ACL(), stat)
 	names := n.ChildNames(nil)
 	slices.Sort(names)
 	for _, name := range names {

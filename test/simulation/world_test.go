@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zkctl/zkctl/pkg/server/auth"
 	"github.com/zkctl/zkctl/pkg/server/quorum"
 	"github.com/zkctl/zkctl/pkg/server/zab"
 )
@@ -27,8 +28,11 @@ type world struct {
 	cuts    map[route]bool         // directions in which nothing passes
 	clients []*client
 	history history
-	faults  []string // broken promises
-	healing bool     // the faults have ended
+	changes changes
+	auth    *auth.Policy   // of all servers: it may be asked by everybody
+	reached map[string]int // what the run has reached
+	faults  []string       // broken promises
+	healing bool           // the faults have ended
 
 	// undecided ends a run that shows nothing more: a bit flipped in what a server
 	// synced last, which cannot be told from a write that a crash tore.
@@ -216,7 +220,7 @@ func (w *world) step(p zab.Packet) {
 		return
 	}
 	w.trace("%s %d>%d %s", p.Kind, p.From, p.To, p.Zxid)
-	err := s.peer.Step(p)
+	err := s.peer.Step(s.heard(p))
 	s.collect()
 	if err == nil {
 		return
