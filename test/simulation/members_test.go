@@ -496,7 +496,7 @@ func (s *server) mayCommit(p zab.Proposal) error {
 // sawLeader notes what is special about an election that was won.
 func (s *server) sawLeader(before *zab.Membership) {
 	s.saw("election: won")
-	s.sawIf(s.place.Epoch > 10, "epoch: later than the tenth")
+	s.sawIf(s.place.Epoch > 5, "epoch: later than the fifth")
 	for _, p := range s.history.order[max(0, len(s.history.order)-20):] {
 		if m := s.history.members[p.Zxid]; m != nil && m.Version > before.Version {
 			s.saw("election: won with a membership in flight")
