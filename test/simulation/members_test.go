@@ -136,7 +136,8 @@ func (w *world) wanted(sid zab.Sid) bool {
 		return true
 	}
 	return slices.ContainsFunc(w.servers, func(s *server) bool {
-		return lists(w.history.newestIn(s.log), sid) || lists(w.history.newestIn(s.written), sid)
+		return lists(w.history.newestIn(s.log), sid) || lists(w.history.newestIn(s.written), sid) ||
+			s.peer != nil && s.peer.Status().Members.IsVoter(sid) // whom else could it ask for the newest?
 	})
 }
 

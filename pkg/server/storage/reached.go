@@ -128,6 +128,9 @@ func (s *Store) loadReached() error {
 	if unknown != nil {
 		return unknown
 	}
+	if current, err := s.readEpoch(currentName); err != nil || current.value != 0 {
+		rejoins = false // it was announced and no more, or is over: the history counts, as does what is known of it
+	}
 	if err != nil && !rejoins || !found || !s.othersWrote() && !rejoins {
 		return err
 	}
