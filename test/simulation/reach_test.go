@@ -74,7 +74,7 @@ func paths() []string {
 	return []string{
 		"fault: crash", "fault: power lost at an operation of the disk", "fault: EIO", "fault: disk full", "fault: files damaged", "fault: disk stuck", "fault: disk slow", "fault: short write",
 		"fault: link broken", "fault: direction cut", "fault: ring", "fault: clock jump",
-		"election: won", "election: won with a membership in flight", "election: won with another membership than before",
+		"election: won", "election: won with a membership in flight",
 		"epoch: full", "epoch: later than the fifth",
 		"sync: DIFF", "sync: DIFF with transactions", "sync: TRUNC", "sync: SNAP", "sync: from the log", "disk: log truncated", "disk: snapshot installed",
 		"session: expired", "session: moved", "session: closed by its client",
