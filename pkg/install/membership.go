@@ -24,7 +24,8 @@ type membership struct {
 // dynamicFile is the file that a server's zoo.cfg names.
 type dynamicFile struct {
 	path    string
-	clients bool // the server's own line in it has the client port, which is out of zoo.cfg then
+	listed  bool // the server itself stands in it: it would not start otherwise
+	clients bool // its line has the client port, which is out of zoo.cfg then
 }
 
 // reconfigures tells whether a server's membership is its own affair.
@@ -84,8 +85,8 @@ func (m *machine) membership(ctx context.Context, v inventory.Server) (file dyna
 			Do: "copy the file from another server of the ensemble"}
 	}
 	list.Version = version
-	self, _ := list.Server(int64(v.ID))
-	return dynamicFile{path: name, clients: self.ClientPort != 0}, list, nil
+	self, listed := list.Server(int64(v.ID))
+	return dynamicFile{path: name, listed: listed, clients: self.ClientPort != 0}, list, nil
 }
 
 // lists tells whether a server of the inventory is to stand in the zoo.cfg of v. One that is yet to join an ensemble
@@ -98,12 +99,19 @@ func (s *Session) lists(v, other inventory.Server) bool {
 	return member
 }
 
-// onHost is the text of zoo.cfg as the server leaves it once it has a member list of its own.
-func (s *Session) onHost(v inventory.Server, text []byte) []byte {
-	if f, ok := s.members.files[v.Name]; ok {
-		return config.NameDynamicFile(text, f.path, f.clients)
+// onHost is the text of zoo.cfg as the server leaves it once it has a member list of its own. One that is down, and
+// does not stand in its list since it was removed, begins anew as one that is yet to join.
+func (p *planner) onHost(ctx context.Context, v inventory.Server, text []byte) ([]byte, error) {
+	f, ok := p.s.members.files[v.Name]
+	if !ok {
+		return text, nil
 	}
-	return text
+	if !f.listed {
+		if st, err := p.m.state(ctx, v); err != nil || st.pid == 0 {
+			return text, err
+		}
+	}
+	return config.NameDynamicFile(text, f.path, f.clients), nil
 }
 
 // startedWith is what of zoo.cfg takes a restart when it changes: all but the member list, if the server has one of

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zkctl/zkctl/inventory"
 	fourletter "github.com/zkctl/zkctl/pkg/four-letter"
@@ -89,6 +91,20 @@ func TestReconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustBeDone(t, fewer, 0)
+
+		// It comes back with the list that it is not in, and would not start with that.
+		s = session(t, five, func(o *Options) { o.Only = []string{leader} })
+		stop, err := s.PlanAction(t.Context(), StopServers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustApply(t, s, stop)
+		install(t, five, nil)
+		mustBeDone(t, five, 1)
+		if err := reconfigure(t, five, who); err != nil {
+			t.Fatal(err)
+		}
+		mustBeDone(t, five, 0)
 	})
 
 	t.Run("a member list is gone", func(t *testing.T) {
@@ -145,7 +161,9 @@ func reconfigure(t *testing.T, inv *inventory.Inventory, who Credentials) error 
 func mustBeDone(t *testing.T, inv *inventory.Inventory, differ int) {
 	t.Helper()
 	s := session(t, inv, nil)
-	err := s.until(t.Context(), func() bool {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	err := s.until(ctx, func() bool {
 		if plan := mustPlan(t, s); !plan.Empty() || s.members.from == "" {
 			return false
 		}

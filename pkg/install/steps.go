@@ -273,7 +273,10 @@ func (p *planner) configuration(ctx context.Context, v inventory.Server) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.file(ctx, v.Name, v.ConfigFile(), p.s.onHost(v, text), p.configMeta(v))
+	if text, err = p.onHost(ctx, v, text); err != nil {
+		return err
+	}
+	_, err = p.file(ctx, v.Name, v.ConfigFile(), text, p.configMeta(v))
 	return err
 }
 

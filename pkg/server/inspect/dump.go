@@ -50,11 +50,7 @@ func Dump(ctx context.Context, logs []string, o DumpOptions, visit func(*Entry) 
 	return ends.findings, nil
 }
 
-// eachRecord calls visit with every record of a file and its offset.
-func eachRecord(ctx context.Context, path string, visit func(int64, storage.Record) error) error {
-	return eachRecordOn(ctx, disk.OS{}, path, visit)
-}
-
+// eachRecordOn calls visit with every record of a file and its offset.
 func eachRecordOn(ctx context.Context, fsys disk.FS, path string, visit func(int64, storage.Record) error) error {
 	l, err := storage.OpenLogOn(fsys, path)
 	if err != nil {

@@ -137,7 +137,7 @@ func TestCreateBeforeATornEnd(t *testing.T) {
 	wantFindings(t, made.Findings, "torn the file ends inside a record")
 	flip(t, logOf(dir, "log.c"), 80)
 	at := Zxid(0xc)
-	if made, err = Create(t.Context(), CreateOptions{Files: find(t, storage.KindOther, dir), Zxid: &at, Dir: t.TempDir()}); err == nil {
+	if _, err := Create(t.Context(), CreateOptions{Files: find(t, storage.KindOther, dir), Zxid: &at, Dir: t.TempDir()}); err == nil {
 		t.Error("damage was passed over, with the zxid before it, which the damaged part might be behind")
 	}
 }
