@@ -160,16 +160,19 @@ def party(base):
 
 def watches(base):
     data, children = [], []
-    data_seen, children_seen = threading.Event(), threading.Event()
+    made_seen, data_seen, children_seen = threading.Event(), threading.Event(), threading.Event()
 
     @one.DataWatch(base)
     def on_data(value, stat, event):
         data.append((value, event.type if event else None))
+        if value == b"":
+            made_seen.set()
         if value == b"end":
             data_seen.set()
             return False
 
     one.ensure_path(base)
+    await_(made_seen, "DataWatch of the znode just made")  # it would miss one of two changes in a row
 
     @one.ChildrenWatch(base)
     def on_children(names):
