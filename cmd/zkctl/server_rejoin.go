@@ -179,7 +179,7 @@ func handOver(dirs []string) error {
 	}
 	for _, dir := range dirs {
 		version := filepath.Join(dir, storage.VersionDir)
-		for _, path := range []string{dir, version, filepath.Join(dir, storage.LockName), filepath.Join(version, storage.RejoinName), filepath.Join(version, "acceptedEpoch")} {
+		for _, path := range []string{dir, version, filepath.Join(dir, storage.LockName), filepath.Join(version, storage.RejoinName)} {
 			if err := os.Lchown(path, int(owner.Uid), int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}

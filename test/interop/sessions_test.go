@@ -28,6 +28,7 @@ func TestSessionKinds(t *testing.T) {
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			o := options(3)
+			o.Config["maxSessionTimeout"] = "60000" // a session must outlast servers that take their time to come back
 			o.Config["localSessionsEnabled"] = fmt.Sprint(kind.local)
 			o.Config["localSessionsUpgradingEnabled"] = fmt.Sprint(kind.upgrade)
 			readOnly := fmt.Sprintf("readonlymode.enabled=%t", kind.readOnly)

@@ -102,7 +102,7 @@ func (w *world) damageOne(s *server) string {
 // wayOut checks what a server says that does not start: what is damaged, and what to do.
 func (s *server) wayOut(err error) error {
 	if !s.tampered() {
-		return fmt.Errorf("%d does not start on a disk that nobody damaged: %w", s.sid, err)
+		return fmt.Errorf("%d does not start, or stops, on a disk that nobody damaged: %w", s.sid, err)
 	}
 	if text := err.Error(); !strings.Contains(text, dataDir) || !strings.Contains(text, "zkctl server rejoin") {
 		return fmt.Errorf("%d does not say what is damaged (%s), or what to do: %w", s.sid, strings.Join(s.damage.done, ", "), err)

@@ -144,7 +144,23 @@ func (w *world) wanted(sid zab.Sid) bool {
 // canDecide tells whether those that start are enough, in whatever membership has to
 // be counted.
 func (w *world) canDecide() bool {
-	return w.isQuorum(func(s *server) bool { return s.why == "" && !s.mute })
+	able := func(s *server) bool { return s.why == "" && !s.mute }
+	if !w.isQuorum(able) {
+		return false
+	}
+	// When its list was not written nobody may know that the membership is in force. What
+	// was before it has to agree, too.
+	var known *zab.Membership
+	for _, s := range w.servers {
+		if s.peer == nil || !able(s) {
+			continue
+		}
+		if m := s.peer.Status().Members; known == nil || m.Version > known.Version {
+			known = m
+		}
+	}
+	return known == nil || known.Version >= w.inForce().Version ||
+		known.HasQuorum(func(sid zab.Sid) bool { return able(w.server(sid)) })
 }
 
 // isQuorum tells whether servers are enough to decide, by the membership in force and

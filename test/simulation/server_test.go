@@ -215,7 +215,7 @@ func (s *server) exit(err error) {
 		s.fd.Evict(s.keep())
 	}
 	s.ended()
-	if s.tampered() && !isDiskFault(err) {
+	if !isDiskFault(err) {
 		s.why = err.Error()
 		s.demand(s.wayOut(err))
 	}

@@ -280,7 +280,11 @@ func (w *world) deliverDown(l *link) {
 		return
 	}
 	if it.packet != nil {
-		w.step(*it.packet)
+		p := *it.packet
+		if p.Kind == zab.Trunc {
+			p.Unable = !s.pipe.CanTruncate(p.Zxid)
+		}
+		w.step(p)
 	}
 	if s.peer != nil {
 		s.answered(it)

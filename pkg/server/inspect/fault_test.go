@@ -157,38 +157,71 @@ func TestCutOnABadDisk(t *testing.T) {
 	}
 }
 
-// TestEveryCrashPointOfSetAside: before it has begun the server is as it was; from
-// then on it has no vote, and the command can be given again.
+// TestEveryCrashPointOfSetAside: before it has begun the server is as it was, and if its
+// epochs were damaged it does not start; from then on it has no vote, keeps what is known
+// of its promises, and the command can be given again.
 func TestEveryCrashPointOfSetAside(t *testing.T) {
 	setAside := func(d *faultdisk.Disk) error {
 		_, err := SetAside(d, 7, time.Unix(1, 0), "/data", "/logs")
 		return err
 	}
-	for ops, done := 0, false; !done; ops++ {
-		for seed := range uint64(6) {
-			d := filled(t)
-			d.StopAfter(ops)
-			if err := setAside(d); (err == nil) == d.Stopped() {
-				t.Fatalf("stopped after %d operations: %v", ops, err)
-			}
-			done = !d.Stopped()
-			after := d.Crash(keeping(seed, uint64(ops)))
-			s, err := storage.Open(onDisk(after))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r, err := s.Recover(t.Context())
-			if whole := err == nil && r.LastZxid == 12; err == nil && !whole && !r.Rejoin {
-				t.Fatalf("stopped after %d operations, seed %d: starts at %#x with a vote", ops, seed, r.LastZxid)
-			} else if err != nil && !errors.Is(err, storage.ErrCorrupt) {
-				t.Fatalf("stopped after %d operations, seed %d: %v", ops, seed, err)
-			}
-			s.Close()
-			if err := setAside(after); err != nil {
-				t.Fatalf("stopped after %d operations, seed %d: again: %v", ops, seed, err)
-			}
-			if r := recovered(t, after.Crash(faultdisk.Nothing)); !r.Rejoin || r.LastZxid != 0 || r.Epochs != (storage.Epochs{Accepted: 7}) {
-				t.Fatalf("set aside, but starts at %#x, epochs %v, rejoin %t", r.LastZxid, r.Epochs, r.Rejoin)
+	accepted := filepath.Join("/data", storage.VersionDir, storage.AcceptedName)
+	promised := func() *faultdisk.Disk {
+		d := filled(t)
+		s, err := storage.Open(onDisk(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := s.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.WriteEpochs(storage.Epochs{Accepted: 9, Current: 8}); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for _, c := range []struct {
+		name  string
+		disk  func() *faultdisk.Disk
+		whole bool
+		want  int64 // acceptedEpoch, afterwards
+	}{
+		{"young", func() *faultdisk.Disk { return filled(t) }, true, 7},
+		{"whole", promised, true, 9},
+		{"acceptedEpoch lost", func() *faultdisk.Disk { d := promised(); d.Lose(accepted); return d }, false, 8},
+		{"acceptedEpoch flipped", func() *faultdisk.Disk { d := promised(); d.Flip(accepted, 0, 2); return d }, false, 8},
+		{"acceptedEpoch empty", func() *faultdisk.Disk { d := promised(); d.Empty(accepted); return d }, false, 8},
+	} {
+		for ops, done := 0, false; !done; ops++ {
+			for seed := range uint64(6) {
+				d := c.disk()
+				d.StopAfter(ops)
+				if err := setAside(d); (err == nil) == d.Stopped() {
+					t.Fatalf("%s: stopped after %d operations: %v", c.name, ops, err)
+				}
+				done = !d.Stopped()
+				after := d.Crash(keeping(seed, uint64(ops)))
+				s, err := storage.Open(onDisk(after))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := s.Recover(t.Context())
+				if err == nil {
+					err = r.EpochsErr
+				}
+				if err == nil && !r.Rejoin && !(c.whole && r.LastZxid == 12) {
+					t.Fatalf("%s: stopped after %d operations, seed %d: starts at %#x, epochs %v, with a vote", c.name, ops, seed, r.LastZxid, r.Epochs)
+				} else if err != nil && !errors.Is(err, storage.ErrCorrupt) {
+					t.Fatalf("%s: stopped after %d operations, seed %d: %v", c.name, ops, seed, err)
+				}
+				s.Close()
+				if err := setAside(after); err != nil {
+					t.Fatalf("%s: stopped after %d operations, seed %d: again: %v", c.name, ops, seed, err)
+				}
+				if r := recovered(t, after.Crash(faultdisk.Nothing)); !r.Rejoin || r.LastZxid != 0 || r.Epochs != (storage.Epochs{Accepted: c.want}) {
+					t.Fatalf("%s: stopped after %d operations, seed %d: set aside, but starts at %#x, epochs %v, rejoin %t", c.name, ops, seed, r.LastZxid, r.Epochs, r.Rejoin)
+				}
 			}
 		}
 	}

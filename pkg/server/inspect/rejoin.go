@@ -13,9 +13,9 @@ import (
 
 // SetAside makes the server of a data directory, which must not run, forget its
 // history: snapshots, logs and currentEpoch move into a directory beside version-2.
-// acceptedEpoch stays, at least at accepted and at the epoch of every file's name,
-// so that the server keeps what it promised; and [storage.RejoinName] keeps it from
-// voting until it has the history of a leader. It returns where the files are.
+// acceptedEpoch stays unless it is damaged. [storage.RejoinName] keeps the server from
+// voting until it has the history of a leader, and holds what it promised: at least
+// accepted, and the epoch of every file's name. It returns where the files are.
 // After an error, or a crash, it may be called again.
 func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (moved []string, err error) {
 	list, err := homes(fsys, dirs...)
@@ -49,10 +49,10 @@ func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (move
 	return a.Moved, nil
 }
 
-// promised raises an epoch to that of currentEpoch, where it can be read: what is
-// accepted is never below it.
+// promised raises an epoch to that of currentEpoch, where it can be read, since what is
+// accepted is never below it, and to that of a rejoin that was interrupted.
 func promised(fsys disk.FS, dir string, accepted int64) int64 {
-	for _, name := range storage.EpochNames() {
+	for _, name := range append(storage.EpochNames(), storage.RejoinName) {
 		if epoch, ok := storage.ReadEpoch(fsys, filepath.Join(dir, name)); ok {
 			accepted = max(accepted, epoch)
 		}
@@ -64,7 +64,7 @@ func promised(fsys disk.FS, dir string, accepted int64) int64 {
 // go: without currentEpoch, and with RejoinName, it has no vote, whatever else is
 // still there.
 func history(fsys disk.FS, homes []string) ([]string, error) {
-	var epochs, rest []string
+	var epochs, damaged, rest []string
 	for _, home := range homes {
 		dir := filepath.Join(home, storage.VersionDir)
 		infos, err := fsys.ReadDir(dir)
@@ -77,10 +77,14 @@ func history(fsys disk.FS, homes []string) ([]string, error) {
 			case in.Dir:
 			case slices.Contains(storage.EpochNames(), name):
 				epochs = append(epochs, path)
+			case name == storage.AcceptedName:
+				if _, ok := storage.ReadEpoch(fsys, path); !ok {
+					damaged = append(damaged, path)
+				}
 			case name == storage.IntentName, name == storage.ReachedName, strings.HasPrefix(name, "snapshot."), strings.HasPrefix(name, "log."), strings.HasPrefix(name, "partial."):
 				rest = append(rest, path)
 			}
 		}
 	}
-	return append(epochs, rest...), nil
+	return slices.Concat(epochs, damaged, rest), nil
 }

@@ -147,6 +147,15 @@ func (p *Pipeline) Snapshot() (quorum.Snapshot, error) {
 	return p.tree.Snapshot(), nil
 }
 
+// CanTruncate implements [quorum.Machine].
+func (p *Pipeline) CanTruncate(zxid zab.Zxid) bool {
+	err := p.store.CanTruncate(int64(zxid))
+	if err != nil {
+		p.log.Warn("cannot go back as the leader asks; asking it for a snapshot instead", "to", zxid.String(), "err", err)
+	}
+	return err == nil
+}
+
 // Truncate implements [quorum.Machine].
 func (p *Pipeline) Truncate(zxid zab.Zxid) error {
 	p.drain()

@@ -317,6 +317,12 @@ func (m *memory) Install(s Staged, zxid zab.Zxid) error {
 	return nil
 }
 
+func (m *memory) CanTruncate(zxid zab.Zxid) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return zxid >= m.baseZxid
+}
+
 func (m *memory) Truncate(zxid zab.Zxid) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

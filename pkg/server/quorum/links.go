@@ -40,21 +40,31 @@ func (p *Peer) read(l *link) error {
 		if in.kind == typeRequest {
 			l.requests.Add(1)
 		}
-		var staged Staged
-		if in.kind == typeSnap {
-			if staged, err = l.readSnapshot(p.machine); err != nil {
+		var with received
+		switch in.kind {
+		case typeSnap:
+			if with.staged, err = l.readSnapshot(p.machine); err != nil {
 				return err
 			}
+		case typeTrunc:
+			with.unable = !p.machine.CanTruncate(zab.Zxid(in.zxid))
 		}
-		if !p.inbox.putWhenRoom(func() { p.receive(l, in, staged) }) {
-			discard(staged)
+		if !p.inbox.putWhenRoom(func() { p.receive(l, in, with) }) {
+			discard(with.staged)
 			return nil
 		}
 	}
 }
 
+// received is what a packet's reader found out while the loop went on.
+type received struct {
+	staged Staged // SNAP: what followed it
+	unable bool   // TRUNC: the disk does not lead to its zxid
+}
+
 // receive takes a packet of the quorum port.
-func (p *Peer) receive(l *link, in packet, staged Staged) {
+func (p *Peer) receive(l *link, in packet, with received) {
+	staged := with.staged
 	if p.links[l.sid] != l {
 		discard(staged)
 		return
@@ -75,6 +85,7 @@ func (p *Peer) receive(l *link, in packet, staged Staged) {
 		p.drop(l, err)
 		return
 	}
+	message.Unable = with.unable
 	p.staged = staged
 	p.step(l, message)
 	if staged != nil {

@@ -169,5 +169,6 @@ func (r *recorder) call(name string) error {
 func (r *recorder) Append([]zab.Proposal) error    { return r.call("append") }
 func (r *recorder) Sync() error                    { return r.call("sync") }
 func (r *recorder) WriteEpochs(zab.Epochs) error   { return r.call("epochs") }
+func (r *recorder) CanTruncate(zab.Zxid) bool      { return true }
 func (r *recorder) Truncate(zab.Zxid) error        { return r.call("truncate") }
 func (r *recorder) Install(Staged, zab.Zxid) error { return r.call("install") }

@@ -44,6 +44,11 @@ type Machine interface {
 	// It is called as Install is.
 	Truncate(zxid zab.Zxid) error
 
+	// CanTruncate tells whether Truncate would end at exactly zxid. It is called
+	// from the goroutine of the leader's connection, before anything of that leader
+	// is to be logged, and may block.
+	CanTruncate(zxid zab.Zxid) bool
+
 	// Term tells which role the server has from now on. While it neither serves
 	// nor is read-only there are no client connections and no requests under way.
 	Term(Term)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/zkctl/zkctl/pkg/server/storage/disk/faultdisk"
@@ -87,10 +88,13 @@ func TestTruncateRefuses(t *testing.T) {
 	if err := s.fs.Remove("/logs/version-2/log.1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Truncate(7); !errors.Is(err, ErrCannotTruncate) {
+	if err := s.Truncate(7); !errors.Is(err, ErrCannotTruncate) || !strings.Contains(err.Error(), "zkctl server rejoin") || !strings.Contains(err.Error(), "/logs/version-2") {
 		t.Errorf("truncate below the only snapshot: %v", err)
 	}
-	if err := s.Truncate(8); err != nil {
+	if err := s.CanTruncate(7); err == nil {
+		t.Error("can truncate below the only snapshot")
+	}
+	if err := errors.Join(s.CanTruncate(8), s.Truncate(8)); err != nil {
 		t.Errorf("truncate to the only snapshot: %v", err)
 	}
 }

@@ -49,6 +49,13 @@ func (s *Store) ReadEpochs() (e Epochs, found bool, err error) {
 			return Epochs{}, false, err
 		}
 	}
+	if s.rejoin {
+		promised, err := s.readEpoch(RejoinName)
+		if err != nil {
+			return Epochs{}, true, err
+		}
+		e.Accepted = max(e.Accepted, promised.value)
+	}
 	if err := s.missingEpoch(accepted, current); err != nil {
 		return Epochs{}, true, err
 	}

@@ -17,6 +17,9 @@ const RejoinName = "zkctl.rejoin"
 // EpochNames are the files that hold currentEpoch, or may replace it.
 func EpochNames() []string { return []string{currentName, currentName + ".tmp", updatingName} }
 
+// AcceptedName is the file that holds acceptedEpoch.
+const AcceptedName = acceptedName
+
 func (s *Store) rejoinPath() string { return filepath.Join(s.snapDir, RejoinName) }
 
 // rejoins tells whether the file is there. That it cannot be looked at is an error:
@@ -40,18 +43,11 @@ func (s *Store) forgetRejoin() error {
 	return s.fs.SyncDir(s.snapDir)
 }
 
-// AnnounceRejoin writes, durably, the file RejoinName to a version-2 directory, and
-// acceptedEpoch unless it holds that epoch or a later one already. The files of
-// EpochNames must go next, and then the rest of the history.
+// AnnounceRejoin writes, durably, the file RejoinName to a version-2 directory. The
+// files of EpochNames must go next, then acceptedEpoch if it is damaged, and then the
+// rest of the history. What this server promised is at least accepted: that stands in
+// the file, and counts for as long as it is in force.
 func AnnounceRejoin(fsys disk.FS, dir string, accepted int64) error {
 	s := &Store{fs: fsys, snapDir: dir}
-	if have, ok := ReadEpoch(fsys, filepath.Join(dir, acceptedName)); !ok || have < accepted {
-		if err := s.writeEpoch(acceptedName, accepted, true); err != nil {
-			return err
-		}
-	}
-	if err := disk.WriteAtomic(s.fs, s.rejoinPath(), []byte("the history of this server was set aside; it has no vote until it has copied the leader's\n"), 0o644); err != nil {
-		return fmt.Errorf("write %s: %w", s.rejoinPath(), err)
-	}
-	return nil
+	return s.writeEpoch(RejoinName, accepted, true)
 }

@@ -13,6 +13,11 @@ import (
 // the tree that it was writing obsolete.
 var ErrSuperseded = errors.New("superseded: the history was cut meanwhile")
 
+// CanTruncate returns nil if what the files hold leads to exactly zxid, and otherwise
+// why not. Unlike the other methods it may be called from any goroutine, while
+// nothing after zxid is appended; what is removed meanwhile may make it say no.
+func (s *Store) CanTruncate(zxid int64) error { return s.leadsTo(zxid) }
+
 // Truncate cuts everything after zxid, in the log and among the snapshots;
 // call Recover next. It is all done or, after a crash, ended by the next
 // Recover. It returns [ErrCannotTruncate], and changes nothing, when what
@@ -29,7 +34,7 @@ func (s *Store) Truncate(zxid int64) error {
 	s.snapshots.Lock()
 	defer s.snapshots.Unlock()
 	if err := s.leadsTo(zxid); err != nil {
-		return fmt.Errorf("%w to 0x%x: %w", ErrCannotTruncate, zxid, err)
+		return fmt.Errorf("%w %s to 0x%x: %w; %s", ErrCannotTruncate, s.logDir, zxid, err, wayOut)
 	}
 	s.recovered = false
 	in, err := s.announce(verbTruncate, zxid)

@@ -13,6 +13,8 @@ type election struct {
 	cast    map[Sid]ballot // recvset: this round's votes, our own included
 	settled map[Sid]ballot // outofelection: what servers that follow or lead told
 
+	late map[Sid]Vote // of an earlier round, answered since the last tick
+
 	finalize int // ticks until the proposal, which has a quorum, is final; 0: no quorum
 	pause    int // between repetitions of our vote
 	repeat   int // ticks until the next one
@@ -47,7 +49,7 @@ func (p *Peer) startElection() {
 		initial = Vote{Leader: p.cfg.Self, Zxid: p.history.logged, PeerEpoch: p.epochs.Current}
 	}
 	p.election = &election{
-		initial: initial, cast: map[Sid]ballot{}, settled: map[Sid]ballot{},
+		initial: initial, cast: map[Sid]ballot{}, settled: map[Sid]ballot{}, late: map[Sid]Vote{},
 		pause: p.cfg.NotifyMin, repeat: p.cfg.NotifyMin + p.cfg.Jitter(p.cfg.NotifyMin),
 	}
 	p.propose(initial)
@@ -186,7 +188,7 @@ func (p *Peer) onVote(in Packet) {
 	e := p.election
 	switch {
 	case in.Vote.Round < p.round:
-		p.answer(in.From, e.proposal)
+		p.answerLate(in)
 		return
 	case in.Vote.Round > p.round:
 		p.round = in.Vote.Round
@@ -201,6 +203,16 @@ func (p *Peer) onVote(in Packet) {
 	}
 	e.cast[in.From] = ballot{Vote: in.Vote}
 	p.countVotes()
+}
+
+// answerLate tells the present round to who is in an earlier one, once a tick: a voter
+// by whose membership we have no vote answers, too, and stays where it is, so that the
+// two of us would go on as fast as the network does.
+func (p *Peer) answerLate(in Packet) {
+	if e := p.election; e.late[in.From] != in.Vote {
+		e.late[in.From] = in.Vote
+		p.answer(in.From, e.proposal)
+	}
 }
 
 // countVotes looks whether a quorum shares our proposal. It is final when nobody
@@ -279,6 +291,7 @@ func (p *Peer) conclude(v Vote, agree func(Sid) bool) {
 // tickElection lets a winning vote ripen, and repeats our vote when it brought no decision.
 func (p *Peer) tickElection() {
 	e := p.election
+	clear(e.late)
 	if e.finalize > 0 {
 		if e.finalize--; e.finalize == 0 {
 			p.conclude(e.proposal, func(sid Sid) bool { return e.cast[sid].Vote == e.proposal })

@@ -10,6 +10,7 @@ type following struct {
 	leader Sid
 	stage  followStage
 	epoch  int64 // the leader's; set with LEADERINFO
+	whole  bool  // a snapshot was asked for
 
 	tries  int // failed attempts to reach the leader
 	redial int // ticks until the next one; 0: one is under way
@@ -137,14 +138,18 @@ func (p *Peer) onLeaderInfo(in Packet) error {
 		return p.leave("its epoch %d is out of range", in.Epoch)
 	}
 	current := p.epochs.Current
+	last := p.history.logged
 	if in.Epoch == p.epochs.Accepted {
 		current = -1
+		if f.whole = p.whole == in.Epoch; f.whole {
+			last = 0
+		}
 	}
 	f.epoch, f.stage = in.Epoch, accepting
 	p.setEpochs(Epochs{Accepted: in.Epoch, Current: p.epochs.Current})
 	p.whenDurable(func() {
 		f.stage = choosing
-		p.send(f.leader, Packet{Kind: AckEpoch, Zxid: p.history.logged, Epoch: current})
+		p.send(f.leader, Packet{Kind: AckEpoch, Zxid: last, Epoch: current})
 		p.enterLearner(Synchronization, false)
 	})
 	return nil
@@ -158,6 +163,9 @@ func (p *Peer) onSyncMode(in Packet) error {
 		return p.leave("%s out of turn", in.Kind)
 	case in.Zxid < 0 || in.Zxid.Epoch() > f.epoch:
 		return p.leave("%s of %s in epoch %d", in.Kind, in.Zxid, f.epoch)
+	case f.whole && in.Kind != Snap:
+		p.whole = -f.epoch
+		return p.leave("%s of %s where only a snapshot helps", in.Kind, in.Zxid)
 	}
 	f.stage = catchingUp
 	switch in.Kind {
@@ -175,11 +183,20 @@ func (p *Peer) onSyncMode(in Packet) error {
 	return nil
 }
 
+// onTrunc takes back what the leader does not have. That cannot be done when all of
+// it came in one snapshot, of a leader that was lost. Then we come once more, and
+// say that we have nothing: with an epoch of -1, which both times goes with an epoch
+// that is accepted already, the leader counts nothing of it. Our own history stays
+// until the snapshot takes its place. Apache's servers end here.
 func (p *Peer) onTrunc(in Packet) error {
 	p.sync = SyncTrunc
+	epoch := p.following.epoch
 	switch {
 	case in.Zxid > p.history.logged:
 		return p.leave("TRUNC to %s, but our log ends at %s", in.Zxid, p.history.logged)
+	case in.Unable && in.Zxid < p.history.logged && p.whole != -epoch:
+		p.whole = epoch
+		return p.leave("TRUNC to %s, to which nothing on our disk leads; it is asked for a snapshot", in.Zxid)
 	case in.Zxid < p.history.logged:
 		p.out.truncate(in.Zxid)
 		p.history.truncate(in.Zxid)
@@ -205,7 +222,7 @@ func (p *Peer) onNewLeader(in Packet) error {
 	p.unmute = p.out.disk
 	p.whenDurable(func() {
 		f.stage = joined
-		p.mute = false
+		p.mute, p.whole = false, 0
 		p.send(f.leader, Packet{Kind: Ack, Zxid: MakeZxid(f.epoch, 0)})
 	})
 	return nil

@@ -22,6 +22,7 @@ type Peer struct {
 	vote  Vote  // what ended the last election
 	round int64 // logicalclock: number of the present or last election
 	floor int64 // a voter has promised this epoch to someone: lead only above it
+	whole int64 // the leader of this epoch is to send a snapshot, see onTrunc; negative: it would not
 
 	// One of these is set, by role.
 	election  *election

@@ -583,3 +583,36 @@ func TestUnconfirmedLeader(t *testing.T) {
 		t.Errorf("%+v", b.role)
 	}
 }
+
+// TestLateVoters: a voter that stays in an earlier round, since by its membership we
+// have no vote, is answered once a tick, or the two of us would never stop.
+func TestLateVoters(t *testing.T) {
+	b := newBench(t, 1, nil)
+	late := Packet{Kind: Notification, From: 2, Role: Looking, Version: 2, Vote: Vote{Leader: 2, Round: 1}}
+	b.step(Packet{Kind: Notification, From: 3, Role: Looking, Version: 2, Vote: Vote{Leader: 3, Round: 2}})
+	b.take()
+	answers := func() (n int) {
+		for _, p := range b.take() {
+			if p.Kind == Notification && p.To == 2 {
+				n++
+			}
+		}
+		return n
+	}
+	b.step(late, late, late)
+	if n := answers(); n != 1 {
+		t.Errorf("%d answers to what was said three times", n)
+	}
+	other := late
+	other.Vote.Zxid = 1
+	b.step(other)
+	if n := answers(); n != 1 {
+		t.Errorf("%d answers to another vote", n)
+	}
+	b.Tick()
+	b.take()
+	b.step(late)
+	if n := answers(); n != 1 {
+		t.Errorf("%d answers after a tick", n)
+	}
+}

@@ -16,6 +16,7 @@ import (
 //	ensemble voters=N [observers=N] [window=N] [fromlog] [forcesnap]  N servers 1..N, not started
 //	disk SID log=(1.1,1.2) accepted=E current=E  what a server finds at its start
 //	     [purged] [base=1.1]                     the log files are gone; replayed from that zxid
+//	     [whole=1.1]                             up to there it came in one snapshot
 //	disk SID rejoin accepted=E                   its history was set aside, to come back with the leader's
 //	start SID... [window=N]                      boot, from the disk
 //	crash SID [keep=N]                           of what was asked of the disk N operations survive
@@ -116,6 +117,9 @@ func (tr *tracer) setDisk(t *testing.T, d *datadriven.TestData) {
 	n.files = slices.Clone(n.disk)
 	if d.HasArg("purged") {
 		n.files = nil
+	}
+	if arg, ok := d.Arg("whole"); ok {
+		n.whole = parseZxid(t, arg.Vals[0])
 	}
 	if arg, ok := d.Arg("base"); ok {
 		n.base = parseZxid(t, arg.Vals[0])

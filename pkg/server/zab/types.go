@@ -153,6 +153,9 @@ type Packet struct {
 	Version  int      // Notification: 0 from Apache 3.4 (40 byte form), 2 from 3.5 on
 	Leader   Sid      // CommitAndActivate, InformAndActivate: the designated leader
 	Log      *CatchUp // Snap: how the log may stand in for the snapshot; never on the wire
+	// Unable says of a Trunc that arrives that what is on this disk does not lead to
+	// Zxid, so that it takes a snapshot. Never on the wire.
+	Unable bool
 	// Members is a membership: in a Notification and in FollowerInfo the sender's (the
 	// latter carries its Version only), in NewLeader the leader's, in Propose and
 	// Inform what the transaction makes, in a Snap that arrives what the snapshot's

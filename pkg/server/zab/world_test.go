@@ -35,6 +35,7 @@ type node struct {
 	disk    []Proposal
 	files   []Proposal // what the log files hold of it, and maybe what an Install left standing
 	base    Zxid       // from where on they are known to be the history
+	whole   Zxid       // up to here the history came in one snapshot: no way back before it
 	epochs  Epochs     // on disk
 	rejoin  bool       // until there is a current epoch, the history is lost
 	todo    []diskWork // asked of the disk, not yet done
@@ -132,9 +133,14 @@ func (n *node) write(r diskWork, keep int) int {
 		}
 	}
 	do(r.Truncate != nil, func() {
+		if *r.Truncate < n.whole {
+			n.fault("%d: truncates to %v, its history begins with a snapshot of %v", n.sid, *r.Truncate, n.whole)
+		}
 		n.disk, n.files, n.base = upTo(n.disk, *r.Truncate), upTo(n.files, *r.Truncate), min(n.base, *r.Truncate)
 	})
-	do(r.Install != nil, func() { n.disk, n.files, n.base = r.snap, upTo(n.files, *r.Install), *r.Install })
+	do(r.Install != nil, func() {
+		n.disk, n.files, n.base, n.whole = r.snap, upTo(n.files, *r.Install), *r.Install, *r.Install
+	})
 	for _, p := range r.Append {
 		do(true, func() { n.disk, n.files = append(slices.Clip(n.disk), p), append(slices.Clip(n.files), p) })
 	}
@@ -313,7 +319,8 @@ func (n *node) judgeWord(p Packet) {
 	case LeaderInfo:
 		ok = n.epochs.Accepted == p.Epoch
 	case AckEpoch:
-		ok = n.epochs.Accepted == n.peer.following.epoch && lastOf(n.disk) == p.Zxid
+		asks := p.Zxid == 0 && p.Epoch == -1 // for a snapshot
+		ok = n.epochs.Accepted == n.peer.following.epoch && (lastOf(n.disk) == p.Zxid || asks)
 	case Ack:
 		ok = n.epochs.Current == p.Zxid.Epoch() && len(upTo(n.disk, p.Zxid)) >= len(upTo(n.log, p.Zxid))
 	case Snap:
@@ -439,6 +446,7 @@ func (w *world) deliverMail(r route) {
 func (w *world) step(p Packet) {
 	n := w.node(p.To)
 	w.trace("%s", show(p))
+	p.Unable = p.Kind == Trunc && p.Zxid < n.whole
 	err := n.peer.Step(p)
 	n.collect()
 	if err == nil {

@@ -294,11 +294,12 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	if err != nil && !isStop(err) {
-		p = p[:len(p)/2]
+		p = p[:partly(off, len(p), len(p)/2)]
 	}
 	if s := f.d.short; s != nil && err == nil {
 		if len(p) > s.left {
-			p, err = p[:s.left], &fs.PathError{Op: "write", Path: f.name, Err: s.err}
+			p, err = p[:partly(off, len(p), s.left)], &fs.PathError{Op: "write", Path: f.name, Err: s.err}
+			s.left = len(p)
 		}
 		s.left -= len(p)
 	}
@@ -321,6 +322,15 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		n = to
 	}
 	return n, err
+}
+
+// partly is how much a write of n bytes leaves of which only so many can be written.
+// A word of 8 aligned bytes lies in one page, in one sector: it is written or it is not.
+func partly(off int64, n, written int) int {
+	if n == 8 && off%8 == 0 && written < n {
+		return 0
+	}
+	return written
 }
 
 func (f *file) Sync() error {
