@@ -3,6 +3,8 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/zkctl/zkctl/pkg/server/storage"
 	"github.com/zkctl/zkctl/test/ensemble"
 )
 
@@ -127,6 +130,50 @@ func learnFromLog(t *testing.T, leads, learns kind) {
 	checkDigests(t, e)
 }
 
+// A server of ours whose history came in one snapshot, of a leader that was lost, cannot
+// go back behind it: it asks for another.
+func TestLearnerThatCannotTruncate(t *testing.T) {
+	for _, leads := range []kind{apache, ours, apache34, apache39} {
+		if leads != apache && !*matrix {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s leads", leads), func(t *testing.T) {
+			e := ensemble.Start(t, newKinds(t, []kind{leads, leads, ours, ours}).options(1))
+			e.RestartAll()
+			dial(t, e.Addr(spare)).create("/known", "", 0)
+			e.WaitLevel()
+			loseTail(t, e)
+			e.WaitLeader(pupil)
+			inOneSnapshot(t, e, pupil)
+			come(t, e, pupil, ensemble.Trunc, ensemble.Snap)
+			if c := dial(t, e.Addr(pupil)); c.exists("/ghost") || !c.exists("/known") {
+				t.Error("the learner still has what was never committed, or lacks what was")
+			}
+			sameTrees(t, e)
+		})
+	}
+}
+
+// inOneSnapshot leaves on a server's disk what is there when a leader has sent all of it
+// in a snapshot.
+func inOneSnapshot(t *testing.T, e *ensemble.Ensemble, sid int) {
+	t.Helper()
+	dir := filepath.Join(e.Dir(sid), "zkdata")
+	s, err := storage.Open(storage.Options{DataDir: dir, LogDir: filepath.Join(e.Dir(sid), "zkdatalog")})
+	wantErr(t, "open", err, nil)
+	r, err := s.Recover(t.Context())
+	wantErr(t, "recover", err, nil)
+	wantErr(t, "install", s.Install(r.Tree.Snapshot(), nil), nil)
+	wantErr(t, "close", s.Close(), nil)
+	paths, err := filepath.Glob(filepath.Join(dir, storage.VersionDir, "snapshot.*"))
+	wantErr(t, "glob", err, nil)
+	for _, path := range paths {
+		if _, zxid := storage.ParseName(filepath.Base(path)); zxid < r.LastZxid {
+			wantErr(t, "remove", os.Remove(path), nil)
+		}
+	}
+}
+
 // loseTail ends the pupil while it leads and only it has the last write.
 func loseTail(t *testing.T, e *ensemble.Ensemble) {
 	t.Helper()
@@ -161,8 +208,9 @@ func loseTail(t *testing.T, e *ensemble.Ensemble) {
 	e.Heal()
 }
 
-// come starts a learner, which has to be brought up to date like that.
-func come(t *testing.T, e *ensemble.Ensemble, sid int, how string) {
+// come starts a learner, which has to be brought up to date like that: at once, or when
+// it comes again.
+func come(t *testing.T, e *ensemble.Ensemble, sid int, how ...string) {
 	t.Helper()
 	leader := e.WaitLeader()
 	before := e.Syncs(leader, sid)
@@ -171,7 +219,7 @@ func come(t *testing.T, e *ensemble.Ensemble, sid int, how string) {
 	if now := e.WaitLeader(); now != leader {
 		t.Fatalf("server %d leads after %d", now, leader)
 	}
-	if got := e.Syncs(leader, sid)[len(before):]; !slices.Equal(got, []string{how}) {
+	if got := e.Syncs(leader, sid)[len(before):]; !slices.Equal(got, how) {
 		t.Errorf("server %d brought %d up to date with %v, want %s", leader, sid, got, how)
 	}
 }

@@ -33,6 +33,9 @@ func ofZab() []mutant {
 		{"a leader serves before a quorum has its history", leader, "return l.stage >= synced })", "return l.stage >= confirmed })", zab, "."},
 		{"a new epoch is not above those promised", leader, "lead.epoch = max(lead.epoch, in.Epoch+1)", "", zab, "."},
 		{"a follower applies another than the committed proposal", apply, "case len(open) == 0 || open[0].Zxid != in.Zxid:", "case len(open) == 0:", zab, "."},
+		{"a learner that cannot truncate stays where it is", following, "case in.Unable && in.Zxid < p.history.logged && p.whole != -epoch:", "case in.Unable && in.Zxid < 0:", zab, "OnlySnapshot|Traces"},
+		{"a snapshot is asked for of whoever leads next", following, "if f.whole = p.whole == in.Epoch; f.whole {", "if f.whole = p.whole != 0; f.whole {", zab, "OnlySnapshot"},
+		{"a late voter is answered without end", zab + "/election.go", "if e := p.election; e.late[in.From] != in.Vote {", "if e := p.election; e != nil {", zab, "LateVoters"},
 		{"a server without its history votes", zab + "/peer.go", "p.mute = c.Rejoin", "", zab, "."},
 		{"a learner gets the log from before where it is known to be the history", zab + "/catchup.go", "&& last < w.base:", "&& last < 0:", zab, "Walk|Traces"},
 		{"a learner gets a log with a gap", zab + "/catchup.go", "case !last.precedes(next):", "case next <= last:", zab, "Walk|Traces"},
@@ -57,6 +60,7 @@ func ofStorage() []mutant {
 		{"an older snapshot serves without what came between", storage + "/recover.go", "if p.passed[s.zxid] || int32(s.zxid) == 0 && p.last >= s.zxid {", "if p.last >= s.zxid {", storage, "^TestSkippedSnapshotWasALeaders$"},
 		{"a missing log file is not noticed", storage + "/recover.go", "if err := p.reaches(logs); err != nil {", "if err := p.reaches(logs); err != nil && p.last < 0 {", storage, "TestMissing"},
 		{"the end of an epoch may be missing", storage + "/replay.go", "return p.comesAfter(zxid, path)", "return nil", storage, "TestMissing"},
+		{"a rejoin that was interrupted forgets what was promised", storage + "/epochs.go", "e.Accepted = max(e.Accepted, promised.value)", "_ = promised", "./pkg/server/inspect", "^TestEveryCrashPointOfSetAside$"},
 		{"an epoch's checksum is not looked at", storage + "/guard.go", "if !bytes.Equal(guard(name, text), content) {", "if !bytes.Equal(guard(name, text), content) && len(content) == 0 {", storage, "TestEverySmallFile"},
 		{"an epoch that cannot be is accepted", storage + "/epochs.go", "if e.Accepted < e.Current {", "if e.Accepted < 0 {", storage, "^TestReadEpochs$"},
 	}
