@@ -168,6 +168,12 @@ func (l *LogReader) read(reuse bool) ([]byte, error) {
 		return nil, l.damage(FlawLength)
 	case length+recordExtra > l.size-l.off:
 		return nil, l.damage(FlawShort)
+	case length > readBuffer: // a wrong one is not worth its memory
+		if flaw, err := l.tryEntry(l.off, length, sum); err != nil {
+			return nil, err
+		} else if flaw != "" {
+			return nil, l.damage(flaw)
+		}
 	}
 	return l.entry(int(length), sum, reuse)
 }

@@ -117,6 +117,9 @@ func (s *Store) adopt(p *replay, fresh bool) error {
 	case !p.hasSnapshot:
 		s.firstSnapshot(p.r)
 	}
+	if err := s.forgetInitialize(); err != nil {
+		p.warn("%v; remove it: it would let this server pass for a new one if it lost its files, and have a vote", err)
+	}
 	return nil
 }
 
@@ -133,8 +136,7 @@ func (s *Store) firstSnapshot(r *Recovered) {
 // found makes an empty directory a database by a first snapshot, so that one
 // that loses its files later cannot pass for new (ZKDatabase, db.autocreate).
 func (s *Store) found(r *Recovered) error {
-	initialize := filepath.Join(s.o.DataDir, "initialize")
-	_, err := s.fs.Stat(initialize)
+	_, err := s.fs.Stat(s.initializeFile())
 	asked := err == nil
 	if err != nil && !notExist(err) {
 		return fmt.Errorf("cannot tell whether this server may begin a database: %w", err)
@@ -152,10 +154,31 @@ func (s *Store) found(r *Recovered) error {
 	if r.Snapshot, err = s.WriteSnapshot(r.Tree.Snapshot(), &digest); err != nil {
 		return s.fail(err)
 	}
-	if asked {
-		if err := s.fs.Remove(initialize); err != nil {
-			return s.fail(fmt.Errorf("remove %s: %w", initialize, err))
-		}
+	if err := s.forgetInitialize(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// initializeFile is the file by which an operator says that a server is new.
+func (s *Store) initializeFile() string { return filepath.Join(s.o.DataDir, "initialize") }
+
+// forgetInitialize removes that file, durably. It counts for one database only, and
+// may be left over from a stop between the first snapshot and this: each start
+// removes it, as Apache's does (FileTxnSnapLog.java, restore).
+func (s *Store) forgetInitialize() error {
+	_, err := s.fs.Stat(s.initializeFile())
+	if notExist(err) {
+		return nil
+	}
+	if err == nil {
+		err = s.fs.Remove(s.initializeFile())
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.o.DataDir)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", s.initializeFile(), err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/adler32"
 	"io"
 	"os"
 	"path/filepath"
@@ -71,34 +70,6 @@ func onlyZeros(r io.Reader, size int) (int64, error) {
 			return 0, err
 		}
 	}
-}
-
-// validFollows looks for a valid record behind damage in a file without a
-// mark, which an Apache server wrote.
-func validFollows(l *LogReader, from int64) (string, error) {
-	rest := make([]byte, l.size-from)
-	if _, err := l.file.ReadAt(rest, from); err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read log %s: %w", l.path, err)
-	}
-	for at := 1; at+recordExtra+minEntry <= len(rest); at++ {
-		if rest[at] != 0 || rest[at+8] > 0x7f {
-			continue
-		}
-		if zxid, ok := recordAt(rest[at:]); ok && zxid > l.last {
-			return fmt.Sprintf("a valid record, 0x%x, follows at offset %d", zxid, from+int64(at)), nil
-		}
-	}
-	return "", nil
-}
-
-// recordAt tells whether b starts with a valid record.
-func recordAt(b []byte) (int64, bool) {
-	sum, n := binary.BigEndian.Uint64(b), int(binary.BigEndian.Uint32(b[8:]))
-	if sum>>32 != 0 || n < minEntry || n > len(b)-recordExtra || b[recordHead+n] != endOfRecord {
-		return 0, false
-	}
-	entry := b[recordHead : recordHead+n]
-	return zxidOf(entry), uint64(adler32.Checksum(entry)) == sum
 }
 
 // settle makes what was recovered durable: the torn end is cut, files
