@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -149,12 +150,15 @@ func (s *server) status() fourletter.Status {
 	return fourletter.Client{}.Status(ctx, s.address)
 }
 
-// logTail is the end of the log, at most n lines.
+// logTail is the end of the log, at most n lines, without those that clients and
+// stack traces make by the hundred.
 func (s *server) logTail(n int) string {
 	b, err := os.ReadFile(s.logFile())
 	if err != nil {
 		return err.Error()
 	}
-	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	lines := slices.DeleteFunc(bytes.Split(bytes.TrimSpace(b), []byte("\n")), func(line []byte) bool {
+		return bytes.HasPrefix(line, []byte("\tat ")) || bytes.Contains(line, []byte(`msg="connection closed"`))
+	})
 	return string(bytes.Join(lines[max(0, len(lines)-n):], []byte("\n")))
 }

@@ -49,6 +49,7 @@ type writers struct {
 	count atomic.Int64 // writes acknowledged
 	rest  sync.RWMutex // held for reading while somebody writes
 	stop  chan struct{}
+	gone  chan struct{} // the test is over, and with it its servers
 	done  sync.WaitGroup
 }
 
@@ -62,17 +63,19 @@ type writer struct {
 	want    map[string]string // data by path
 	lost    int               // writes whose connection broke
 	fault   error             // what ended it too early
+	gone    chan struct{}     // see writers
 }
 
 // startWriters starts one writer a server.
 func startWriters(t *testing.T, e *ensemble.Ensemble) *writers {
 	t.Helper()
-	ws := &writers{stop: make(chan struct{})}
+	ws := &writers{stop: make(chan struct{}), gone: make(chan struct{})}
+	t.Cleanup(func() { close(ws.gone) })
 	for sid := 1; sid <= e.Len(); sid++ {
 		r := &ring{addresses: append(e.Addrs()[sid-1:], e.Addrs()[:sid-1]...)}
 		wire := new(wire)
 		c := dialRing(t, r, wire)
-		w := &writer{c: c.Conn, ring: r, wire: wire, dir: fmt.Sprintf("/writer-%d", sid), session: c.SessionID(), want: make(map[string]string)}
+		w := &writer{c: c.Conn, ring: r, wire: wire, dir: fmt.Sprintf("/writer-%d", sid), session: c.SessionID(), want: make(map[string]string), gone: ws.gone}
 		c.create(w.dir, "", 0)
 		c.create(w.dir+"/tally", "", 0)
 		ws.all = append(ws.all, w)
@@ -103,6 +106,8 @@ func (ws *writers) run(w *writer) {
 	for n := 0; w.fault == nil; n++ {
 		select {
 		case <-ws.stop:
+			return
+		case <-ws.gone:
 			return
 		case <-tick.C:
 			ws.rest.RLock()
@@ -147,6 +152,11 @@ func (w *writer) write(n int) error {
 // when it was, although its connection broke.
 func (w *writer) do(what string, done error, write func() error) error {
 	for again := false; ; again = true {
+		select {
+		case <-w.gone:
+			return errors.New("the test has ended")
+		default:
+		}
 		err := write()
 		var broken *net.OpError // of a connection that ended while go-zk wrote to it
 		switch {

@@ -85,6 +85,9 @@ func (w *world) damageOne(s *server) string {
 		what, ok = "lose", s.fd.Lose(name)
 	case k == 1:
 		what, ok = "empty", s.fd.Empty(name)
+	case in.Size < 8:
+		// The first acceptedEpoch of a young directory, as Apache writes it, has no
+		// checksum: what a bit makes of it nobody can tell.
 	case in.Size > 0:
 		at := w.rnd.Intn(int(in.Size))
 		if k > 2 && in.Size > 600 && strings.HasPrefix(in.Name, "log.") {

@@ -137,8 +137,22 @@ func (w *world) wanted(sid zab.Sid) bool {
 	}
 	return slices.ContainsFunc(w.servers, func(s *server) bool {
 		return lists(w.history.newestIn(s.log), sid) || lists(w.history.newestIn(s.written), sid) ||
-			s.peer != nil && s.peer.Status().Members.IsVoter(sid) // whom else could it ask for the newest?
+			s.goesBy().IsVoter(sid) // whom else could it ask for the newest?
 	})
+}
+
+// goesBy is the membership that a server has, or would start with.
+func (s *server) goesBy() *zab.Membership {
+	if s.peer != nil {
+		return s.peer.Status().Members
+	}
+	text, err := disk.ReadFile(s.fd, listFile, 1<<20)
+	if err != nil {
+		return &zab.Membership{}
+	}
+	list, err := config.ParseMembership(string(text))
+	s.demand(err)
+	return membership.Of(list).Zab()
 }
 
 // canDecide tells whether those that start are enough, in whatever membership has to

@@ -172,7 +172,10 @@ func (s *server) remember(last zab.Zxid, epochs zab.Epochs) {
 			r.kept.Accepted = 0
 		}
 	}
-	if err := r.check(s.sid); err != nil && s.untold(r) {
+	if s.damaged(storage.ReachedName) && len(s.damage.done) > 1 {
+		s.trace("%d starts; what could tell of missing files was damaged, too", s.sid)
+		s.undecided = true
+	} else if err := r.check(s.sid); err != nil && s.untold(r) {
 		s.trace("%v; nothing told of it", err)
 		s.undecided = true
 	} else if err != nil && s.tampered() {

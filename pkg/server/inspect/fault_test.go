@@ -158,8 +158,9 @@ func TestCutOnABadDisk(t *testing.T) {
 }
 
 // TestEveryCrashPointOfSetAside: before it has begun the server is as it was, and if its
-// epochs were damaged it does not start; from then on it has no vote, keeps what is known
-// of its promises, and the command can be given again.
+// epochs were damaged it does not start; until it has ended the server does not start, and
+// the command can be given again; then it has no history and no vote, and keeps what is
+// known of its promises.
 func TestEveryCrashPointOfSetAside(t *testing.T) {
 	setAside := func(d *faultdisk.Disk) error {
 		_, err := SetAside(d, 7, time.Unix(1, 0), "/data", "/logs")
@@ -210,10 +211,13 @@ func TestEveryCrashPointOfSetAside(t *testing.T) {
 				if err == nil {
 					err = r.EpochsErr
 				}
-				if err == nil && !r.Rejoin && !(c.whole && r.LastZxid == 12) {
-					t.Fatalf("%s: stopped after %d operations, seed %d: starts at %#x, epochs %v, with a vote", c.name, ops, seed, r.LastZxid, r.Epochs)
-				} else if err != nil && !errors.Is(err, storage.ErrCorrupt) {
+				switch {
+				case errors.Is(err, storage.ErrCorrupt):
+				case err != nil:
 					t.Fatalf("%s: stopped after %d operations, seed %d: %v", c.name, ops, seed, err)
+				case c.whole && r.LastZxid == 12 && !r.Rejoin:
+				case r.LastZxid != 0 || !r.Rejoin || r.Epochs != storage.Epochs{Accepted: c.want}:
+					t.Fatalf("%s: stopped after %d operations, seed %d: starts at %#x, epochs %v, rejoin %t", c.name, ops, seed, r.LastZxid, r.Epochs, r.Rejoin)
 				}
 				s.Close()
 				if err := setAside(after); err != nil {

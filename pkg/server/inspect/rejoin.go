@@ -37,7 +37,7 @@ func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (move
 		}
 	}
 	first := filepath.Join(list[0], storage.VersionDir)
-	if err := storage.AnnounceRejoin(fsys, first, promised(fsys, first, accepted)); err != nil {
+	if err := storage.BeginRejoin(fsys, first, promised(fsys, first, accepted)); err != nil {
 		return nil, err
 	}
 	a := newAside(fsys, "damaged", now)
@@ -46,13 +46,16 @@ func SetAside(fsys disk.FS, accepted int64, now time.Time, dirs ...string) (move
 			return a.Moved, fmt.Errorf("set %s aside: %w", path, err)
 		}
 	}
+	if err := storage.EndRejoin(fsys, first); err != nil {
+		return a.Moved, err
+	}
 	return a.Moved, nil
 }
 
 // promised raises an epoch to that of currentEpoch, where it can be read, since what is
 // accepted is never below it, and to that of a rejoin that was interrupted.
 func promised(fsys disk.FS, dir string, accepted int64) int64 {
-	for _, name := range append(storage.EpochNames(), storage.RejoinName) {
+	for _, name := range append(storage.EpochNames(), storage.RejoinName, storage.RejoiningName) {
 		if epoch, ok := storage.ReadEpoch(fsys, filepath.Join(dir, name)); ok {
 			accepted = max(accepted, epoch)
 		}

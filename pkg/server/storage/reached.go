@@ -124,14 +124,7 @@ func (s *Store) reach(last, log int64) error {
 func (s *Store) loadReached() error {
 	r, found, err := s.readReached()
 	s.reached = r
-	rejoins, unknown := s.rejoins()
-	if unknown != nil {
-		return unknown
-	}
-	if current, err := s.readEpoch(currentName); err != nil || current.value != 0 {
-		rejoins = false // it was announced and no more, or is over: the history counts, as does what is known of it
-	}
-	if err != nil && !rejoins || !found || !s.othersWrote() && !rejoins {
+	if err != nil || !found || !s.othersWrote() {
 		return err
 	}
 	s.reached.last, s.reached.log = 0, 0

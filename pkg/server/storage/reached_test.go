@@ -52,9 +52,9 @@ func TestMissingFiles(t *testing.T) {
 			}
 			return s.Close() == nil && d.Lose(logs+"log.200000003")
 		}, logs + "log.200000003 is missing"},
-		{"the newest log, when a rejoin was announced and no more", func(d *faultdisk.Disk) bool {
-			return AnnounceRejoin(d, strings.TrimSuffix(data, "/"), 3) == nil && d.Lose(logs+"log.200000003")
-		}, logs + "log.200000003 is missing"},
+		{"the newest log, when a rejoin was begun and no more", func(d *faultdisk.Disk) bool {
+			return BeginRejoin(d, strings.TrimSuffix(data, "/"), 3) == nil && d.Lose(logs+"log.200000003")
+		}, "zkctl server rejoin was interrupted (" + data + RejoiningName},
 		{"the end of an epoch", func(d *faultdisk.Disk) bool { return d.Lose(logs + "log.7") }, logs + "log.200000001 came after 0x9, and what is there ends with 0x6"},
 		{"the end of an epoch, emptied", func(d *faultdisk.Disk) bool { return d.Empty(logs + "log.7") }, logs + "log.200000001 came after 0x9"},
 		{"the beginning of an epoch", func(d *faultdisk.Disk) bool { return d.Lose(logs + "log.200000001") }, "transactions are missing"},

@@ -50,6 +50,9 @@ func (s *Store) Recover(ctx context.Context) (*Recovered, error) {
 	if err := s.closeSegment(); err != nil {
 		return nil, s.fail(err)
 	}
+	if err := s.unlessRejoining(); err != nil {
+		return nil, err
+	}
 	if err := s.loadReached(); err != nil {
 		return nil, err
 	}

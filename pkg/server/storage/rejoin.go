@@ -43,11 +43,42 @@ func (s *Store) forgetRejoin() error {
 	return s.fs.SyncDir(s.snapDir)
 }
 
-// AnnounceRejoin writes, durably, the file RejoinName to a version-2 directory. The
-// files of EpochNames must go next, then acceptedEpoch if it is damaged, and then the
-// rest of the history. What this server promised is at least accepted: that stands in
-// the file, and counts for as long as it is in force.
-func AnnounceRejoin(fsys disk.FS, dir string, accepted int64) error {
+// RejoiningName is the file in a version-2 directory that says that a history is being
+// set aside. What is left of it then leads nowhere, so that no server starts on it until
+// [EndRejoin].
+const RejoiningName = "zkctl.rejoining"
+
+// BeginRejoin writes, durably, the file RejoiningName to a version-2 directory. What this
+// server promised is at least accepted.
+func BeginRejoin(fsys disk.FS, dir string, accepted int64) error {
+	return (&Store{fs: fsys, snapDir: dir}).writeEpoch(RejoiningName, accepted, true)
+}
+
+// EndRejoin puts RejoinName, with the same promise, in the place of RejoiningName.
+func EndRejoin(fsys disk.FS, dir string) error {
 	s := &Store{fs: fsys, snapDir: dir}
-	return s.writeEpoch(RejoinName, accepted, true)
+	promised, err := s.readEpoch(RejoiningName)
+	if err != nil {
+		return err
+	}
+	if err := s.writeEpoch(RejoinName, promised.value, true); err != nil {
+		return err
+	}
+	if err := s.fs.Remove(filepath.Join(dir, RejoiningName)); err != nil {
+		return fmt.Errorf("end the rejoin: %w", err)
+	}
+	return s.fs.SyncDir(dir)
+}
+
+// unlessRejoining refuses what a rejoin that was interrupted has left.
+func (s *Store) unlessRejoining() error {
+	path := filepath.Join(s.snapDir, RejoiningName)
+	_, err := s.fs.Stat(path)
+	switch {
+	case notExist(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot tell whether the history is being set aside: %w", err)
+	}
+	return fmt.Errorf("%w: zkctl server rejoin was interrupted (%s); give that command again", ErrCorrupt, path)
 }

@@ -15,9 +15,11 @@ type election struct {
 
 	late map[Sid]Vote // of an earlier round, answered since the last tick
 
-	finalize int // ticks until the proposal, which has a quorum, is final; 0: no quorum
-	pause    int // between repetitions of our vote
-	repeat   int // ticks until the next one
+	finalize int  // ticks until the proposal, which has a quorum, is final; 0: no quorum
+	wary     bool // who was elected before went on looking: wait for better votes even when all agree
+	trial    int  // ticks until we stand no more; 0: that is not limited
+	pause    int  // between repetitions of our vote
+	repeat   int  // ticks until the next one
 }
 
 // ballot is a vote as its sender told it.
@@ -41,16 +43,25 @@ func (b ballot) agrees(o ballot) bool {
 	}
 }
 
-// startElection begins a new round with a vote for ourselves.
+// startElection begins a new round with a vote for ourselves. Who is yet to become a
+// voter does not stand as a rule, since others may not know of that and the votes would
+// be split. But it may have what the proposed membership has committed by itself, so that
+// a leader with less gives up: then it stands once, for as long as InitLimit.
 func (p *Peer) startElection() {
 	p.round++
 	initial := Vote{Leader: None, Zxid: None, PeerEpoch: None}
-	if p.members.IsVoter(p.cfg.Self) && !p.mute { // others may not know yet that we are to be one
+	voter := p.members.IsVoter(p.cfg.Self)
+	trial := !voter && p.trial && p.isVoter()
+	p.trial = false
+	if (voter || trial) && !p.mute {
 		initial = Vote{Leader: p.cfg.Self, Zxid: p.history.logged, PeerEpoch: p.epochs.Current}
 	}
 	p.election = &election{
 		initial: initial, cast: map[Sid]ballot{}, settled: map[Sid]ballot{}, late: map[Sid]Vote{},
 		pause: p.cfg.NotifyMin, repeat: p.cfg.NotifyMin + p.cfg.Jitter(p.cfg.NotifyMin),
+	}
+	if trial {
+		p.election.trial = p.cfg.InitLimit
 	}
 	p.propose(initial)
 	p.countVotes()
@@ -58,14 +69,22 @@ func (p *Peer) startElection() {
 
 func (p *Peer) isVoter() bool { return p.votes(p.cfg.Self) }
 
-// beats is the order of votes: epoch, then zxid, then sid. A server without
+// beats is the order of votes: epoch, then zxid, then sid. Of two with the same history
+// whoever has a vote already goes before who is yet to have one: others may not know of
+// that. A server without
 // weight never wins, and loses against every other: its own vote for itself would
 // stand for ever, where a membership that is proposed counts it. (Apache's does.)
 func (p *Peer) beats(a, b Vote) bool {
 	if p.members.IsVoter(b.Leader) && p.members.weight(b.Leader) == 0 && a.Leader != None {
 		return p.members.weight(a.Leader) != 0
 	}
-	order := cmp.Or(cmp.Compare(a.PeerEpoch, b.PeerEpoch), cmp.Compare(a.Zxid, b.Zxid), cmp.Compare(a.Leader, b.Leader))
+	has := func(v Vote) int {
+		if p.members.IsVoter(v.Leader) {
+			return 1
+		}
+		return 0
+	}
+	order := cmp.Or(cmp.Compare(a.PeerEpoch, b.PeerEpoch), cmp.Compare(a.Zxid, b.Zxid), cmp.Compare(has(a), has(b)), cmp.Compare(a.Leader, b.Leader))
 	return order > 0 && p.members.weight(a.Leader) != 0
 }
 
@@ -129,6 +148,9 @@ func (p *Peer) onNotification(in Packet) error {
 	}
 	if p.election == nil && in.Role == Looking && p.isDeserted(in) {
 		p.look()
+		if p.election != nil {
+			p.election.wary = true
+		}
 	}
 	switch {
 	case p.election == nil:
@@ -223,7 +245,7 @@ func (p *Peer) countVotes() {
 	switch {
 	case e.proposal.Leader == None || !p.hasQuorum(agree):
 		e.finalize = 0
-	case p.allVoters(agree):
+	case p.allVoters(agree) && !e.wary:
 		p.conclude(e.proposal, agree)
 	case e.finalize == 0:
 		e.finalize = p.cfg.FinalizeWait
@@ -295,6 +317,12 @@ func (p *Peer) tickElection() {
 	if e.finalize > 0 {
 		if e.finalize--; e.finalize == 0 {
 			p.conclude(e.proposal, func(sid Sid) bool { return e.cast[sid].Vote == e.proposal })
+			return
+		}
+	}
+	if e.trial > 0 {
+		if e.trial--; e.trial == 0 {
+			p.startElection()
 			return
 		}
 	}

@@ -138,16 +138,20 @@ func (p *Peer) inform(l *learner) {
 func (p *Peer) onAckEpoch(l *learner, in Packet) error {
 	lead := p.leading
 	switch {
-	case l.stage != informed:
+	case l.stage != informed || l.held != nil:
 		return p.drop(l, "ACKEPOCH out of turn")
 	case in.Zxid < -1 || in.Zxid.Epoch() > lead.epoch || in.Epoch < -1 || in.Epoch > lead.epoch:
 		return p.drop(l, "ACKEPOCH with zxid %s and currentEpoch %d makes no sense in epoch %d", in.Zxid, in.Epoch, lead.epoch)
-	case lead.stage == confirming && in.Epoch != -1 && lead.knowsLess(in.Epoch, in.Zxid) && p.bindsUs(l):
+	case lead.stage != confirming || in.Epoch == -1 || !lead.knowsLess(in.Epoch, in.Zxid):
+	case l.observer || p.members.mayElect(l.sid): // an observer has nothing that is not committed
 		return p.drop(l, "it is ahead of us: epoch %d zxid %s, we have epoch %d zxid %s", in.Epoch, in.Zxid, lead.initial.Current, lead.last)
+	case p.mayBind(l, in):
+		l.held = &in
+		return nil
 	}
-	l.stage, l.last = confirmed, in.Zxid
-	l.counts = in.Epoch != -1 && in.Zxid != -1
+	p.confirm(l, in)
 	if lead.stage == confirming {
+		p.admitHeld()
 		p.settleHistory()
 	} else {
 		p.startSync(l)
@@ -155,12 +159,57 @@ func (p *Peer) onAckEpoch(l *learner, in Packet) error {
 	return nil
 }
 
-// bindsUs reports whether what a learner has may have been committed: an observer
-// has nothing else, and nothing was without the voters of the membership in force. A
-// server that is yet to become a voter, or a voter without weight, may hold proposals
-// of nobody else's.
-func (p *Peer) bindsUs(l *learner) bool {
-	return l.observer || p.members.IsVoter(l.sid) && p.members.weight(l.sid) > 0
+func (p *Peer) confirm(l *learner, in Packet) {
+	l.stage, l.last, l.current, l.held = confirmed, in.Zxid, in.Epoch, nil
+	l.counts = in.Epoch != -1 && in.Zxid != -1
+}
+
+// admitHeld confirms who does not bind us, by what others have told meanwhile.
+func (p *Peer) admitHeld() {
+	for again := true; again; {
+		again = false
+		for _, l := range p.leading.learners {
+			if l.held != nil && !p.mayBind(l, *l.held) {
+				p.confirm(l, *l.held)
+				again = true
+			}
+		}
+	}
+}
+
+// mayBind reports whether what a learner has and we have not may have been committed
+// though it is no voter of the membership in force: by those of one that is proposed,
+// whose leader knew it to be in force. Otherwise it is nobody else's.
+func (p *Peer) mayBind(l *learner, in Packet) bool {
+	mayHave := func(sid Sid) bool {
+		o := p.leading.learner(sid)
+		return sid == l.sid || sid != p.cfg.Self && (o == nil || !o.lacks(in.Epoch, in.Zxid))
+	}
+	for i, m := range p.next {
+		if m.mayElect(l.sid) && m.HasQuorum(mayHave) && p.mayBeInForce(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeInForce reports whether a proposed membership may be committed, by what the voters
+// of the one before it have told. All but the last are.
+func (p *Peer) mayBeInForce(i int) bool {
+	before, m := p.members, p.next[i]
+	if i > 0 {
+		before = p.next[i-1]
+	}
+	return i < len(p.next)-1 || before.HasQuorum(func(sid Sid) bool {
+		o := p.leading.learner(sid)
+		return o == nil || !o.lacks(m.Version.Epoch(), m.Version)
+	})
+}
+
+// lacks reports whether a learner has told that it does not have a history to its end.
+// One without an epoch may have lost it.
+func (l *learner) lacks(current int64, last Zxid) bool {
+	return l.stage >= confirmed && l.counts && l.current > 0 && (l.current < current || l.last < last)
 }
 
 // knowsLess reports whether a history is more recent than ours (StateSummary.java).
@@ -184,6 +233,9 @@ func (p *Peer) settleHistory() {
 		p.establish()
 	})
 	for _, l := range lead.learners {
+		if l.held != nil { // what it has more cannot have been committed
+			p.confirm(l, *l.held)
+		}
 		if l.stage == confirmed {
 			p.startSync(l)
 		}

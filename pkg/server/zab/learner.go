@@ -11,8 +11,10 @@ type learner struct {
 	sid      Sid
 	observer bool
 	stage    learnerStage
-	last     Zxid // what its log ended with when it joined
-	counts   bool // it has accepted our epoch as a new one
+	last     Zxid    // what its log ended with when it joined
+	held     *Packet // its ACKEPOCH, which has to wait for what others tell, see mayBind
+	current  int64   // its currentEpoch then; -1: it did not say
+	counts   bool    // it has accepted our epoch as a new one
 	sync     SyncMode
 	silent   int // ticks since it was last heard
 

@@ -36,6 +36,9 @@ func (m *Membership) same(o *Membership) bool {
 		maps.Equal(m.Groups, o.Groups) && maps.Equal(m.Weights, o.Weights) && maps.Equal(m.Addresses, o.Addresses)
 }
 
+// mayElect reports whether a server's vote has a part in decisions.
+func (m *Membership) mayElect(sid Sid) bool { return m.IsVoter(sid) && m.weight(sid) > 0 }
+
 // hasQuorum reports whether the servers for which in holds are a quorum of every
 // membership in force.
 func (p *Peer) hasQuorum(in func(Sid) bool) bool {

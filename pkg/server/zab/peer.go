@@ -22,6 +22,8 @@ type Peer struct {
 	vote  Vote  // what ended the last election
 	round int64 // logicalclock: number of the present or last election
 	floor int64 // a voter has promised this epoch to someone: lead only above it
+	trial bool  // stand in the next election though we are yet to become a voter, see startElection
+	left  Sid   // leader that was given up since it broke the rules; None when another was found
 	whole int64 // the leader of this epoch is to send a snapshot, see onTrunc; negative: it would not
 
 	// One of these is set, by role.
@@ -45,7 +47,7 @@ func New(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("zab: server %d: %w", c.Self, err)
 	}
 	p := &Peer{
-		cfg: c, epochs: c.Epochs, history: newHistory(c), place: RoleChange{Leader: None},
+		cfg: c, epochs: c.Epochs, history: newHistory(c), place: RoleChange{Leader: None}, left: None,
 		members: &Membership{Ensemble: c.Ensemble, Version: c.Version, Addresses: c.Addresses, Text: c.Text},
 	}
 	if c.Reconfig && c.Next != nil && c.Next.Version > c.Version {
@@ -128,8 +130,14 @@ func (p *Peer) LinkDown(sid Sid) {
 	case p.following.stage == dialing:
 		p.dialFailed()
 	default:
+		p.trial = p.following.stage == choosing && p.hasMoreThan(p.vote)
 		p.look()
 	}
+}
+
+// hasMoreThan reports whether our history is more recent than that of who was elected.
+func (p *Peer) hasMoreThan(v Vote) bool {
+	return p.epochs.Current > v.PeerEpoch || p.epochs.Current == v.PeerEpoch && p.history.logged > v.Zxid
 }
 
 // Heard tells that there is life on the link with sid beside the packets handed to

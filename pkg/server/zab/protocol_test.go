@@ -616,3 +616,37 @@ func TestLateVoters(t *testing.T) {
 		t.Errorf("%d answers after a tick", n)
 	}
 }
+
+// TestPauseAfterRefusal: a leader whose epoch is below what was promised is not dialled
+// again at once.
+func TestPauseAfterRefusal(t *testing.T) {
+	b := newFollower(t, 1)
+	b.LinkDown(3)
+	b.step(voteOf(2, 3), voteOf(3, 3))
+	b.LinkUp(3)
+	if err := b.Step(Packet{Kind: LeaderInfo, From: 3, Epoch: 4, Zxid: MakeZxid(4, 0)}); !errors.Is(err, ErrProtocol) {
+		t.Fatal(err)
+	}
+	b.settle()
+	if err := errors.Join(b.Step(voteOf(2, 3)), b.Step(voteOf(3, 3))); err != nil || b.following == nil {
+		t.Fatalf("it follows nobody: %v", err)
+	}
+	dialled := func() bool {
+		is := false
+		for b.HasReady() {
+			r := b.Ready()
+			is = is || r.Dial != nil
+			b.Durable(r.Mark)
+		}
+		return is
+	}
+	if dialled() {
+		t.Error("dialled at once")
+	}
+	for range b.cfg.DialRetry {
+		b.Tick()
+	}
+	if !dialled() {
+		t.Error("not dialled after a pause")
+	}
+}
