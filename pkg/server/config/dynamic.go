@@ -101,15 +101,18 @@ func DynamicFile(text []byte) (name string, version int64) {
 	return name, version
 }
 
-// writer changes files. before, when set, is asked ahead of each step that
-// changes something; tests make it fail.
-type writer struct{ before func(op, name string) error }
+// writer changes files. Each step that changes something (create, write, sync,
+// rename, remove, syncdir) goes through around, when it is set: tests make steps
+// fail there, and let them be done by halves.
+type writer struct {
+	around func(op, name string, act func() error) error
+}
 
-func (w writer) step(op, name string) error {
-	if w.before == nil {
-		return nil
+func (w writer) step(op, name string, act func() error) error {
+	if w.around == nil {
+		return act()
 	}
-	return w.before(op, name)
+	return w.around(op, name, act)
 }
 
 func (w writer) writeNext(cfgFile string, m Membership) error {
@@ -168,10 +171,8 @@ func (w writer) removeNext(cfgFile string, version int64) error {
 	if next, ok, err := ReadNextMembership(cfgFile); err == nil && (!ok || next.Version > version) {
 		return nil
 	}
-	if err := w.step("remove", name); err != nil {
-		return err
-	}
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := w.step("remove", name, func() error { return os.Remove(name) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the proposed member list: %w", err)
 	}
 	return w.syncDir(name)
@@ -225,40 +226,43 @@ func (w writer) replace(name string, content []byte, like string) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	tmp := name + ".tmp"
-	if err := w.writeSynced(tmp, content, st); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	err = w.writeSynced(tmp, content, st)
+	if err == nil {
+		err = w.step("rename", name, func() error { return os.Rename(tmp, name) })
 	}
-	if err := w.step("rename", name); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, name); err != nil {
+	if err != nil {
+		_ = os.Remove(tmp) // the error that counts is the first
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return w.syncDir(name)
 }
 
 func (w writer) writeSynced(tmp string, content []byte, like fs.FileInfo) error {
-	if err := w.step("create", tmp); err != nil {
+	var f *os.File
+	err := w.step("create", tmp, func() (err error) {
+		f, err = os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		return err
+	})
+	if f != nil {
+		defer f.Close() // again, after all went well
 	}
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // again, after an error
 	if err := keepOwner(f, like); err != nil {
 		return err
 	}
 	if err := f.Chmod(like.Mode().Perm()); err != nil {
 		return err
 	}
-	if err := w.step("write", tmp); err != nil {
+	err = w.step("write", tmp, func() error {
+		_, err := f.Write(content)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
+	if err := w.step("sync", tmp, f.Sync); err != nil {
 		return err
 	}
 	return f.Close()
@@ -284,17 +288,20 @@ func keepOwner(f *os.File, like fs.FileInfo) error {
 // syncDir makes the names in the directory of a file durable.
 func (w writer) syncDir(name string) error {
 	dir := filepath.Dir(name)
-	if err := w.step("sync", dir); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // a directory we may write but not read: its sync is the kernel's affair
-	}
+	err := w.step("syncdir", dir, func() error {
+		d, err := os.Open(dir)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // a directory we may write but not read: its sync is the kernel's affair
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(d.Sync(), d.Close())
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("make the names in %s durable: %w", dir, err)
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // edited is a zoo.cfg that names a dynamic file.

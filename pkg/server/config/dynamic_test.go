@@ -154,9 +154,9 @@ func TestActivateAtEveryStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps, at := 0, ""
-		w := writer{before: func(op, name string) error {
+		w := writer{around: func(op, name string, act func() error) error {
 			if steps++; steps <= stop {
-				return nil
+				return act()
 			}
 			at = fmt.Sprintf("%s %s", op, filepath.Base(name))
 			return stopped
