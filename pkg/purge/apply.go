@@ -90,10 +90,16 @@ func (j Job) remove(ctx context.Context, p Plan) (Result, error) {
 	inUse := openFiles(p.Remove)
 	for _, kind := range []Kind{Snapshot, Log} {
 		batch := slices.DeleteFunc(slices.Clone(p.Remove), func(f File) bool { return f.Kind != kind })
-		if len(batch) == 0 {
-			continue
+		dir := filepath.Join(j.DataDir, versionDir)
+		if kind == Log {
+			dir = filepath.Join(j.logDir(), versionDir)
+			if len(batch) == 0 {
+				continue
+			}
 		}
-		errs = append(errs, removeFrom(ctx, filepath.Dir(batch[0].Path), batch, inUse, &r))
+		// Without snapshots to remove, those that an earlier run removed may still
+		// come back: the directory is synced before logs go.
+		errs = append(errs, j.removeFrom(ctx, dir, batch, inUse, &r))
 		// A log must outlive the snapshots that need it.
 		if kind == Snapshot && (errors.Join(errs...) != nil || len(r.Skipped) > 0) {
 			r.keepLogs(p)
@@ -114,7 +120,7 @@ func (r *Result) keepLogs(p Plan) {
 
 // removeFrom works inside the opened directory, so that no link put in its place
 // can lead elsewhere.
-func removeFrom(ctx context.Context, dir string, batch []File, inUse map[string]string, r *Result) error {
+func (j Job) removeFrom(ctx context.Context, dir string, batch []File, inUse map[string]string, r *Result) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("purge: %w", err)
@@ -130,13 +136,15 @@ func removeFrom(ctx context.Context, dir string, batch []File, inUse map[string]
 			r.Skipped = append(r.Skipped, Skipped{f, reason})
 			continue
 		}
-		if err := root.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		err := j.step("remove", f.Path, func() error { return root.Remove(f.Name()) })
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("purge %s: %w; check who owns %s", f.Path, err, dir))
 			continue
 		}
 		r.Removed = append(r.Removed, f)
 	}
-	return errors.Join(append(errs, syncDir(dir))...)
+	errs = append(errs, j.step("syncdir", dir, func() error { return syncDir(dir) }))
+	return errors.Join(errs...)
 }
 
 // unsafe says why a file must stay; "" when it may go.

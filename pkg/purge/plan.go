@@ -27,6 +27,17 @@ type Job struct {
 	// NoWait: when another purge works on DataDir, give up with ErrLocked at once
 	// instead of waiting for it.
 	NoWait bool
+
+	// around, when set, is what each removal of a file and each sync of a directory
+	// goes through; tests make them fail there.
+	around func(op, name string, act func() error) error
+}
+
+func (j Job) step(op, name string, act func() error) error {
+	if j.around == nil {
+		return act()
+	}
+	return j.around(op, name, act)
 }
 
 // Rejected is a snapshot that does not count as valid, and why.
