@@ -105,7 +105,11 @@ func (n *network) close() {
 
 // OneWay loses what server from sends to server to, from now on; the other
 // direction works. Connections stay.
-func (e *Ensemble) OneWay(from, to int) { e.net.gates[[2]int{from, to}].set(false) }
+func (e *Ensemble) OneWay(from, to int) {
+	e.net.gates[[2]int{from, to}].set(false)
+	e.endDirect(from, to)
+	e.endDirect(to, from)
+}
 
 // Cut loses everything between two servers. Connections stay, as they do when a
 // cable is pulled.
