@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -42,10 +43,21 @@ func Of(m config.Membership) quorum.Membership {
 func member(m config.Server) quorum.Member {
 	out := quorum.Member{Sid: zab.Sid(m.ID), Observer: m.Role == config.Observer}
 	for _, a := range m.Addresses {
-		out.Quorum = append(out.Quorum, net.JoinHostPort(a.Host, strconv.Itoa(a.QuorumPort)))
-		out.Election = append(out.Election, net.JoinHostPort(a.Host, strconv.Itoa(a.ElectionPort)))
+		host := oneSpelling(a.Host)
+		out.Quorum = append(out.Quorum, net.JoinHostPort(host, strconv.Itoa(a.QuorumPort)))
+		out.Election = append(out.Election, net.JoinHostPort(host, strconv.Itoa(a.ElectionPort)))
 	}
 	return out
+}
+
+// oneSpelling writes an IPv6 address in one way. A list that was told by a server has it
+// written out ([config.Server.String]), zoo.cfg in any way, and whoever compares the two
+// must not find that the server has moved: a leader that has moved hands over.
+func oneSpelling(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.String()
+	}
+	return host
 }
 
 // hierarchy is the groups and weights of hierarchical quorums.
@@ -89,7 +101,8 @@ type Rules struct {
 
 // Reconfigure makes the text of the membership that a reconfig request asks for, from
 // the text of the present one; version is that of the new one. Errors are a
-// [proto.Code]: SYSTEMERROR, BADVERSION or BADARGUMENTS.
+// [proto.Code]: SYSTEMERROR, BADVERSION, BADARGUMENTS or, for what Apache's parser makes
+// no quorums of, MARSHALLINGERROR.
 //
 // Source: PrepRequestProcessor.java (pRequest2Txn, case reconfig).
 func (r Rules) Reconfigure(present string, ask proto.ReconfigRequest, version int64) (string, error) {
