@@ -37,7 +37,7 @@ func TestBucket(t *testing.T) {
 	b.takes(t, 1, false)
 	*clock = 16 // 16*2/10
 	b.takes(t, 3, true)
-	*clock = 1 << 62 // no overflow
+	*clock = 3 << 61 // no overflow
 	b.takes(t, 3, true)
 	b.takes(t, 1, false)
 	if b.deficit() != 3 {
